@@ -1,0 +1,171 @@
+"""The tables of payments, and `shift`, the only way from one state to another.
+
+`came_from` stands in the row beside `state` so that a CHECK can judge the step itself; an event
+that repeats the step is written with it and never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, Identity, String, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.billers.states import State, is_allowed
+from app.db import Base
+
+
+class Payment(Base):
+    """One confirmed bill payment, from the hold to its outcome.
+
+    `reference` is what people are told, `biller_ref` what the biller is told; both are fixed from
+    the beginning. `due_at` is when a worker should look next, `lease_until` until when one is
+    busy with it, `fence` how often it was claimed: an answer under an older fence is late.
+    `requests` counts the requests that may have left.
+    """
+
+    __tablename__ = "payments"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(unique=True)
+    biller_ref: Mapped[str] = mapped_column(unique=True)
+    intent_id: Mapped[UUID] = mapped_column(unique=True)
+    person_id: Mapped[UUID]
+    wallet_id: Mapped[int] = mapped_column(BigInteger)
+    hold_id: Mapped[UUID] = mapped_column(unique=True)
+    biller: Mapped[str]
+    product: Mapped[str]
+    customer_no: Mapped[str]
+    customer_name: Mapped[str]
+    currency: Mapped[str]
+    amount_minor: Mapped[int] = mapped_column(BigInteger)
+    fee_minor: Mapped[int] = mapped_column(BigInteger)
+    tax_minor: Mapped[int] = mapped_column(BigInteger)
+    commission_minor: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(String, default=State.HELD)
+    came_from: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    fence: Mapped[int] = mapped_column(default=0)
+    requests: Mapped[int] = mapped_column(default=0)
+    first_sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    tokens: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+
+    @property
+    def total_minor(self) -> int:
+        """What is held: the amount and its fee."""
+        return self.amount_minor + self.fee_minor
+
+
+class PaymentEvent(Base):
+    """A step of a payment's life, or a note on one (then both states are the same). Append-only.
+
+    `facts` say why in constants and codes; a token or a name has no place in them.
+    """
+
+    __tablename__ = "payment_events"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    payment_id: Mapped[UUID]
+    at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    from_state: Mapped[str | None]
+    to_state: Mapped[str]
+    what: Mapped[str]
+    facts: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class BillerState(Base):
+    """A biller's pause, its breaker, and the deposit that it last told us of (minor units)."""
+
+    __tablename__ = "biller_states"
+
+    biller: Mapped[str] = mapped_column(primary_key=True)
+    paused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    paused_by: Mapped[str | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    open_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    probe_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    deposit_minor: Mapped[int | None] = mapped_column(BigInteger)
+    deposit_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Resolution(Base):
+    """What one member of staff proposes about a payment, and another approves."""
+
+    __tablename__ = "payment_resolutions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    payment_id: Mapped[UUID]
+    outcome: Mapped[str]
+    tokens: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    evidence: Mapped[str]
+    maker: Mapped[str]
+    proposed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    checker: Mapped[str | None]
+    approved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    withdrawn_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+def lock(session: Session, payment_id: UUID) -> Payment:
+    """The payment, its row locked until the transaction ends, read anew. Raises NoResultFound."""
+    statement = select(Payment).where(Payment.id == payment_id).with_for_update()
+    return session.execute(statement, execution_options={"populate_existing": True}).scalar_one()
+
+
+def shift(
+    session: Session,
+    payment: Payment,
+    target: State,
+    what: str,
+    *,
+    now: datetime,
+    facts: Mapping[str, Any] | None = None,
+    **values: object,
+) -> None:
+    """Move a locked payment to `target` with its event; `values` are further columns to set.
+
+    Raises ValueError for a step that the table does not have, and when the row is no longer in
+    the state that the caller saw (it was not locked).
+    """
+    source = State(payment.state)
+    if not is_allowed(source, target):
+        raise ValueError(f"a payment never goes from {source} to {target}")
+    statement = (
+        update(Payment)
+        .where(Payment.id == payment.id, Payment.state == source)
+        .values(state=target, came_from=source, **values)
+        .returning(Payment.id)
+    )
+    if session.scalar(statement) is None:
+        raise ValueError(f"payment {payment.reference} left {source} without its lock")
+    session.refresh(payment)
+    note(session, payment.id, target, what, now=now, source=source, facts=facts)
+
+
+def note(
+    session: Session,
+    payment_id: UUID,
+    state: State,
+    what: str,
+    *,
+    now: datetime,
+    source: State | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Write an event; without `source` it is a note on a payment that stays where it is."""
+    row = {
+        "payment_id": payment_id,
+        "at": now,
+        "from_state": source or state,
+        "to_state": state,
+        "what": what,
+        "facts": dict(facts or {}),
+    }
+    session.execute(insert(PaymentEvent).values(row))

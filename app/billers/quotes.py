@@ -1,0 +1,79 @@
+"""What a payment will cost, before anybody confirms it. Pure: no clock, no database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from app.billers import catalogue
+from app.errors import DomainError
+from app.markets.model import Market, Product
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What the confirmation shows and the PIN agrees to; amounts in minor units.
+
+    `tax_minor` and `commission_minor` are parts of `fee_minor`.
+    """
+
+    product_code: str
+    product_name: str
+    biller: str
+    customer_no: str
+    customer_name: str
+    currency: str
+    amount_minor: int
+    fee_minor: int
+    tax_minor: int
+    commission_minor: int
+
+    @property
+    def total_minor(self) -> int:
+        return self.amount_minor + self.fee_minor
+
+    @property
+    def fingerprint(self) -> bytes:
+        """16 bytes that differ as soon as anything that moves money differs."""
+        agreed = [
+            self.product_code, self.biller, self.customer_no, self.currency,
+            self.amount_minor, self.fee_minor, self.tax_minor, self.commission_minor,
+        ]  # fmt: skip
+        return hashlib.blake2b(json.dumps(agreed).encode(), digest_size=16).digest()
+
+
+def quote(
+    market: Market, product_code: str, customer_no: str, customer_name: str, amount_minor: int
+) -> Quote:
+    """The price of a payment of `amount_minor` to a customer that the biller has named.
+
+    Raises DomainError `product_unknown`, `customer_number_…`, `amount_too_small`,
+    `amount_too_large` or `amount_step`, the amounts in their facts written in the currency.
+    """
+    biller, _, product = catalogue.find(market, product_code)
+    number = catalogue.customer_number(product, customer_no)
+    _check_amount(market, product, amount_minor)
+    fee = market.tariffs["bill_payment"].fee(amount_minor)
+    return Quote(
+        product_code=product.code,
+        product_name=product.name,
+        biller=biller,
+        customer_no=number,
+        customer_name=customer_name,
+        currency=market.currency.code,
+        amount_minor=amount_minor,
+        fee_minor=fee.total_minor,
+        tax_minor=fee.tax_minor,
+        commission_minor=fee.commission_minor,
+    )
+
+
+def _check_amount(market: Market, product: Product, amount_minor: int) -> None:
+    written = market.currency.format
+    if amount_minor < product.min_minor:
+        raise DomainError("amount_too_small", least=written(product.min_minor))
+    if amount_minor > product.max_minor:
+        raise DomainError("amount_too_large", most=written(product.max_minor))
+    if amount_minor % product.step_minor:
+        raise DomainError("amount_step", step=written(product.step_minor))

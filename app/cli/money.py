@@ -1,0 +1,66 @@
+"""`trial-balance`, `verify` and `status`: is every unit where it should be, and is work done."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+
+import click
+from flask.cli import with_appcontext
+
+from app.cli.output import as_json, runtime, table
+from app.staff.status import read_status
+from app.wallet import verify as ledger_check
+
+
+@click.command("trial-balance")
+@with_appcontext
+def trial_balance() -> None:
+    """Balances by kind and currency as JSON; exit code 1 when anything is off by one unit."""
+    report = runtime().db.transact(ledger_check.trial_balance)
+    click.echo(as_json(asdict(report)))
+    sys.exit(0 if report.balanced else 1)
+
+
+@click.command("verify")
+@with_appcontext
+def verify() -> None:
+    """Every rule of the ledger by plain SQL, balances against a replay; exit code 1 on a finding."""
+    findings = runtime().db.transact(ledger_check.verify)
+    for finding in findings:
+        click.echo(f"{finding.rule}: {finding.detail}")
+    click.echo(f"{len(findings)} findings")
+    sys.exit(1 if findings else 0)
+
+
+@click.command("status")
+@click.option("--json", "as_machine", is_flag=True, help="JSON instead of a table")
+@with_appcontext
+def show_status(*, as_machine: bool) -> None:
+    """Oldest due row a queue, open payments and messages, billers, heartbeats."""
+    now = runtime().db.transact(read_status)
+    if as_machine:
+        click.echo(as_json(asdict(now)))
+        return
+    due = [{"queue": q, "oldest due": f"{s:.1f} s"} for q, s in now.oldest_due_seconds.items()]
+    click.echo(table(due, ["queue", "oldest due"]))
+    for title, counts in (("payments", now.open_payments), ("messages", now.open_messages)):
+        rows = [{title: state, "count": count} for state, count in counts.items()]
+        click.echo("\n" + (table(rows, [title, "count"]) if rows else f"no open {title}"))
+    currency = runtime().market.currency
+    billers = [
+        {
+            "biller": biller.code,
+            "takes payments": "paused" if biller.paused else "yes",
+            "breaker": "open" if biller.breaker_open else "closed",
+            "deposit": "not told yet"
+            if biller.deposit_minor is None
+            else currency.format(biller.deposit_minor),
+        }
+        for biller in now.billers
+    ]
+    click.echo("\n" + table(billers, ["biller", "takes payments", "breaker", "deposit"]))
+    click.echo("\n" + table(now.heartbeats, ["queue", "name", "age"]))
+
+
+COMMANDS = (trial_balance, verify, show_status)

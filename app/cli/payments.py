@@ -1,0 +1,124 @@
+"""`payment show|propose|approve` and `biller pause|resume`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy.orm import Session
+
+from app.billers import payments, resolution
+from app.billers.models import Payment
+from app.cli.output import refusing, runtime, table
+from app.staff import timeline
+from app.staff.timeline import Happening
+
+
+@click.group("payment")
+def payment() -> None:
+    """One payment: what became of it, and deciding what the biller never told."""
+
+
+@payment.command("show")
+@click.argument("reference")
+@with_appcontext
+@refusing
+def show(reference: str) -> None:
+    """A payment and every step of it."""
+    parts = runtime()
+
+    def read(session: Session) -> tuple[Payment, list[Happening]]:
+        found = payments.by_reference(session, reference)
+        return found, timeline.of_payment(session, found.id)
+
+    found, happenings = parts.db.transact(read)
+    money = parts.market.currency.format
+    click.echo(
+        f"{found.reference}  {found.state}  {found.product} {found.customer_no}"
+        f"  {found.customer_name}\namount {money(found.amount_minor)}"
+        f"  fee {money(found.fee_minor)}  total {money(found.total_minor)}"
+        f"\nbiller reference {found.biller_ref}\n"
+    )
+    rows = [
+        {"at": h.at.astimezone(parts.market.zone).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+         "kind": h.kind, "what": h.what}
+        for h in happenings
+    ]  # fmt: skip
+    click.echo(table(rows, ["at", "kind", "what"]))
+
+
+@payment.group("resolve")
+def resolve() -> None:
+    """Decide a payment that its biller left open: one proposes, another approves."""
+
+
+@resolve.command("propose")
+@click.argument("reference")
+@click.option("--outcome", required=True, type=click.Choice(list(resolution.OUTCOMES)))
+@click.option("--evidence", required=True, help="what the biller said, where, when, to whom")
+@click.option("--token", help="the token, when the biller sold one")
+@click.option("--as", "maker", required=True, help="your name")
+@with_appcontext
+@refusing
+def propose(reference: str, outcome: str, evidence: str, token: str | None, maker: str) -> None:
+    """Say what the biller did, with evidence; nothing moves yet."""
+    runtime().db.transact(
+        lambda session: resolution.propose(
+            session,
+            reference,
+            outcome=outcome,
+            token=token,
+            evidence=evidence,
+            maker=maker,
+            now=datetime.now(UTC),
+        )
+    )
+    click.echo(f"{reference}: {outcome} proposed by {maker}; another person must approve it.")
+
+
+@resolve.command("approve")
+@click.argument("reference")
+@click.option("--as", "checker", required=True, help="your name; not the maker's")
+@with_appcontext
+@refusing
+def approve(reference: str, checker: str) -> None:
+    """Approve the open proposal of another person; the money moves."""
+    parts = runtime()
+    state = parts.db.transact(
+        lambda session: resolution.approve(
+            session, parts.market, reference, checker=checker, now=datetime.now(UTC)
+        )
+    )
+    click.echo(f"{reference}: {state}")
+
+
+@click.group("biller")
+def biller() -> None:
+    """Stop and start paying a biller."""
+
+
+@biller.command("pause")
+@click.argument("code")
+@with_appcontext
+@refusing
+def pause(code: str) -> None:
+    """Take no new payments for a biller; what was sent is still asked about."""
+    _set_paused(code, paused=True)
+
+
+@biller.command("resume")
+@click.argument("code")
+@with_appcontext
+@refusing
+def resume(code: str) -> None:
+    """Take payments for a biller again."""
+    _set_paused(code, paused=False)
+
+
+def _set_paused(code: str, *, paused: bool) -> None:
+    runtime().db.transact(lambda session: resolution.set_paused(session, code, paused=paused))
+    click.echo(f"{code}: {'paused' if paused else 'takes payments'}")
+
+
+COMMANDS = (payment, biller)

@@ -1,0 +1,111 @@
+"""L3: whether this process may work at all, and whether it is ready.
+
+Success is an answer only if it is durable (promise 3), and the guards of the ledger hold only for
+a role that owns nothing. Both are checked on every new connection, so no pool can hold an unfit
+one; `/readyz` says the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import event, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session
+
+DURABLE = {"fsync": "on", "full_page_writes": "on"}
+SYNCHRONOUS = {"on", "remote_write", "remote_apply", "local"}
+HEARTBEAT_STALE_SECONDS = 20
+
+_FITNESS = """
+    SELECT current_user::text,
+           (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
+           EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                   WHERE n.nspname = 'public' AND pg_has_role(current_user, c.relowner, 'USAGE')),
+           current_setting('fsync'), current_setting('full_page_writes'),
+           current_setting('synchronous_commit')
+"""
+
+
+class Unfit(Exception):
+    """The database connection must not carry money; the text says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of `/readyz`."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def unfitness(row: tuple[Any, ...]) -> str | None:
+    """What is wrong with a connection, or None."""
+    user, superuser, owns, fsync, full_page_writes, synchronous = row
+    if superuser or owns:
+        return f"role {user} owns the tables or is a superuser; DATABASE_URL needs kibanda_app"
+    if fsync != "on" or full_page_writes != "on":
+        return "fsync and full_page_writes must be on"
+    if synchronous not in SYNCHRONOUS:
+        return f"synchronous_commit is {synchronous}; a success would not survive power loss"
+    return None
+
+
+def guard(engine: Engine) -> None:
+    """From now on every new connection of this engine proves that it is fit, or raises Unfit."""
+
+    @event.listens_for(engine, "connect")
+    def _prove(connection: Any, _record: Any) -> None:
+        with connection.cursor() as cursor:
+            row = cursor.execute(_FITNESS).fetchone()
+        connection.rollback()
+        reason = unfitness(row)
+        if reason:
+            connection.close()
+            raise Unfit(reason)
+
+
+def check_role_and_durability(engine: Engine) -> None:
+    """For the start of web and workers: raises Unfit; a database that is away is not a reason."""
+    try:
+        with engine.connect():
+            pass
+    except psycopg.OperationalError:
+        return
+    except Exception as error:
+        if isinstance(getattr(error, "orig", None), psycopg.OperationalError):
+            return
+        raise
+
+
+def database_checks(session: Session, head: str) -> list[Check]:
+    """Role and durability (proved by the connection itself), migrations, worker heartbeats."""
+    version = session.scalar(text("SELECT version_num FROM alembic_version"))
+    checks = [
+        Check("database", True, "answers; role and durability settings are fit"),
+        Check("migrations", version == head, f"at {version}, this release needs {head}"),
+    ]
+    beats = session.execute(
+        text("SELECT queue, extract(epoch FROM clock_timestamp() - max(at)) AS age"
+             " FROM worker_heartbeats GROUP BY queue")
+    )  # fmt: skip
+    ages = {row.queue: float(row.age) for row in beats}
+    for queue in ("payments", "messages", "schedule"):
+        age = ages.get(queue)
+        fresh = age is not None and age < HEARTBEAT_STALE_SECONDS
+        detail = "no heartbeat yet" if age is None else f"last heartbeat {age:.0f} s ago"
+        checks.append(Check(f"worker:{queue}", fresh, detail))
+    return checks
+
+
+def probe(name: str, call: Callable[[], object]) -> Check:
+    """A check that passes when the call does not raise."""
+    try:
+        call()
+    except Exception as error:  # noqa: BLE001 - any failure is the finding
+        return Check(name, False, type(error).__name__)
+    return Check(name, True, "answers")

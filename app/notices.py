@@ -1,0 +1,90 @@
+"""L3: `notify` writes, inside the caller's transaction, the row that is the SMS to come.
+
+The row holds facts, not text: who moves money says what happened, `app/sms/` says it in words.
+(subject, kind) is unique, so one event makes one SMS whatever is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Integer, String, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app import bell
+from app.db import Base, ring_after_commit
+
+
+class Message(Base):
+    """One SMS, from the event that made it to the last delivery report.
+
+    state: due → sending → sent, or `gave_up` past the last try. `delivery` is the operator's last
+    final word, or its last word while none is final.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (UniqueConstraint("subject", "kind"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    subject: Mapped[UUID]
+    person_id: Mapped[UUID | None]
+    msisdn: Mapped[str]
+    language: Mapped[str]
+    facts: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    text: Mapped[str | None]
+    state: Mapped[str] = mapped_column(String, default="due")
+    due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    repeats: Mapped[int] = mapped_column(Integer, default=0)
+    fence: Mapped[int] = mapped_column(Integer, default=0)
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    provider_id: Mapped[str | None]
+    delivery: Mapped[str | None]
+    last_error: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Who gets the SMS, and in which language."""
+
+    msisdn: str
+    language: str
+    person_id: UUID | None = None
+
+
+def notify(
+    session: Session,
+    kind: str,
+    recipient: Recipient,
+    *,
+    message_id: UUID,
+    subject: UUID,
+    facts: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    """Queue one SMS of that kind about that subject; a second call changes nothing.
+
+    `facts` are JSON: amounts in minor units as integers, times as ISO 8601 text.
+    """
+    row = {
+        "id": message_id,
+        "kind": kind,
+        "subject": subject,
+        "person_id": recipient.person_id,
+        "msisdn": recipient.msisdn,
+        "language": recipient.language,
+        "facts": dict(facts),
+        "due_at": now,
+        "created_at": now,
+    }
+    statement = insert(Message).values(row).on_conflict_do_nothing()
+    session.execute(statement)
+    ring_after_commit(session, bell.MESSAGES)

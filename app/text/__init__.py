@@ -1,0 +1,58 @@
+"""L2: the catalogues and how wide their sentences are.
+
+A folder a language, a file a room: the sentence `[home] title` of `en/menus.toml` has the key
+`menus.home.title`. A sentence takes named facts in braces.
+"""
+
+from __future__ import annotations
+
+import string
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+
+class Catalogues:
+    """The sentences of every language of a market."""
+
+    def __init__(self, languages: Iterable[str]) -> None:
+        self.languages = tuple(languages)
+        self._sentences = {language: _load(language) for language in self.languages}
+
+    def say(self, language: str, key: str, facts: Mapping[str, object] | None = None) -> str:
+        """The sentence in that language. Raises KeyError for an unknown key or a missing fact."""
+        sentence = self._sentences[language][key]
+        return sentence.format_map(facts) if facts else sentence
+
+    def has(self, language: str, key: str) -> bool:
+        return key in self._sentences[language]
+
+    def keys(self, language: str) -> set[str]:
+        return set(self._sentences[language])
+
+    def placeholders(self, language: str, key: str) -> set[str]:
+        """Names of the facts that a sentence takes."""
+        return {
+            name for _, name, _, _ in string.Formatter().parse(self._sentences[language][key]) if name
+        }
+
+
+@cache
+def _load(language: str) -> dict[str, str]:
+    sentences: dict[str, str] = {}
+    for path in sorted((FOLDER / language).glob("*.toml")):
+        with path.open("rb") as file:
+            sentences.update(_flatten(tomllib.load(file), f"{path.stem}."))
+    return sentences
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in table.items():
+        if isinstance(value, str):
+            yield prefix + name, value
+        else:
+            yield from _flatten(value, f"{prefix}{name}.")

@@ -1,0 +1,9 @@
+"""L4: the ledger, and everything that moves money.
+
+What may live here: the ledger's calls and the SQL functions behind them (`ledger`, `accounts`,
+`statements`, `verify`, `keys`, `sql/`), and the use cases that post (holds, intents, tariffs,
+limits, PINs, agents, transfers).
+
+What may not: Flask, RQ, Redis, HTTP, a screen, an SMS. Every call takes `session`, `now` and a
+reference as arguments; nobody here reads a clock, commits, or retries.
+"""

@@ -1,0 +1,469 @@
+-- Posts 1 ... N postings of any number of moves: one call, one round trip.
+--
+-- 1. Each posting is accepted or refused by itself. There are no savepoints: everything is judged
+--    on arrays in memory, one posting after the other, then written set-wise.
+-- 2. Locks are taken in one order by everybody: keys sorted, holds by id, accounts by id. House
+--    accounts are never locked.
+-- 3. A key is answered once; asked again with the same fingerprint it hears the same answer, a
+--    refusal too.
+-- 4. The refusals are a ladder; the first that fits is the answer:
+--      key_reused · key_expired · reversed
+--      account_unknown · currency_mixed · same_account · amount_not_positive
+--      authority_required · authority_used · authority_invalid
+--      hold_not_held · hold_wrong_account · hold_too_small
+--      limit_<name> · insufficient_funds
+--
+-- The moves and counts of all postings stand one after the other; p_move_ends[i] and
+-- p_count_ends[i] say where those of posting i end.
+--
+-- Names: p_ argument, o_ answer, v_ variable; k_ keys, h_ holds, a_ accounts, c_ counters and
+-- m_ moves are arrays by position.
+CREATE FUNCTION post_v1(
+    p_now            timestamptz,
+    p_keys           uuid[],
+    p_fingerprints   uuid[],
+    p_kinds          text[],
+    p_references     text[],
+    p_authorities    text[],
+    p_holds          uuid[],
+    p_move_ends      int[],
+    p_debits         bigint[],
+    p_credits        bigint[],
+    p_amounts        bigint[],
+    p_count_ends     int[],
+    p_count_accounts bigint[],
+    p_count_names    text[],
+    p_count_periods  date[],
+    p_count_amounts  bigint[],
+    p_count_caps     bigint[],
+    OUT o_postings   bigint[],
+    OUT o_refusals   text[],
+    OUT o_replayed   boolean[]
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+DECLARE
+    v_n      CONSTANT int := cardinality(p_keys);
+    v_moves  CONSTANT int := cardinality(p_debits);
+    v_counts CONSTANT int := cardinality(p_count_accounts);
+    v_holds  CONSTANT boolean := array_remove(p_holds, NULL) <> '{}';
+    v_gates  CONSTANT boolean := array_remove(p_authorities, NULL) <> '{}';
+
+    k_new      uuid[];     -- keys that this call took, and the posting ids given to them
+    k_ids      bigint[];
+    k_twins    int[] := array_fill(NULL::int, ARRAY[v_n]);  -- same key earlier in this call
+    v_new      int := 0;
+    v_stored   record;
+
+    h_ids      uuid[];
+    h_accounts bigint[];
+    h_amounts  bigint[];
+    h_open     boolean[];
+    h_captured bigint[];
+    h_postings bigint[];   -- the posting of this call that captured it
+    v_hold     int;
+
+    a_wanted   bigint[] := p_debits || p_credits || p_count_accounts;
+    a_ids      bigint[];
+    a_house    boolean[];
+    a_trust    boolean[];
+    a_currency text[];
+    a_balance  bigint[];   -- of a house account: what this call adds to it
+    a_held     bigint[];
+    a_floor    bigint[];
+    a_seq      bigint[];
+
+    c_names    text[];     -- a counter's identity as text
+    c_slots    int[];      -- the first count of the same counter; c_used stands there
+    c_used     bigint[];
+    c_added    bigint[] := array_fill(0::bigint, ARRAY[v_counts]);
+
+    g_taken    text[];     -- authorities that this call took, and those that a posting used
+    g_spent    text[] := '{}';
+
+    m_debit    int[];      -- positions in a_
+    m_credit   int[];
+    m_lines    int[];
+    m_postings bigint[] := array_fill(NULL::bigint, ARRAY[v_moves]);  -- null: not to be written
+    m_debit_seq      bigint[] := m_postings;
+    m_debit_balance  bigint[] := m_postings;
+    m_credit_seq     bigint[] := m_postings;
+    m_credit_balance bigint[] := m_postings;
+
+    r_keys     uuid[] := '{}';  -- refused
+    r_reasons  text[] := '{}';
+
+    v_move     int := 0;   -- last move and count of the posting before
+    v_count    int := 0;
+    v_rank     int;
+    v_refusal  text;
+    v_gate     boolean;
+    v_house    boolean := false;
+    v_sum      bigint;
+    v_at       int;
+    v_done     int;
+    v_counted  int;
+    d          int;
+    c          int;
+    v_row      record;
+BEGIN
+    IF v_n NOT BETWEEN 1 AND 1000 OR v_moves > 10000 OR v_counts > 10000
+        OR cardinality(p_move_ends) <> v_n OR p_move_ends[v_n] <> v_moves
+        OR cardinality(p_count_ends) <> v_n OR p_count_ends[v_n] <> v_counts
+    THEN
+        RAISE EXCEPTION 'post_v1: arrays do not fit together' USING ERRCODE = '22023';
+    END IF;
+    o_postings := array_fill(NULL::bigint, ARRAY[v_n]);
+    o_refusals := array_fill(NULL::text, ARRAY[v_n]);
+    o_replayed := array_fill(false, ARRAY[v_n]);
+
+    ---- Keys: take the new ones, answer the others -------------------------------------------------
+
+    WITH taken AS (
+        INSERT INTO posting_keys (key, fingerprint, posting_id, recorded_at)
+        SELECT t.key, t.fingerprint, nextval('posting_ids'), p_now
+        FROM (
+            SELECT u.key, u.fingerprint
+            FROM unnest(p_keys, p_fingerprints) WITH ORDINALITY AS u (key, fingerprint, i)
+            WHERE u.key >= oldest_key_v1(p_now)
+            ORDER BY u.key, u.i
+        ) AS t
+        ON CONFLICT DO NOTHING
+        RETURNING key, posting_id
+    )
+    SELECT array_agg(key), array_agg(posting_id) INTO k_new, k_ids FROM taken;
+
+    FOR i IN 1 .. v_n LOOP
+        v_at := array_position(k_new, p_keys[i]);
+        IF v_at IS NOT NULL THEN
+            o_postings[i] := k_ids[v_at];
+            k_new[v_at] := NULL;  -- a second one of the same key is a replay of this
+            v_new := v_new + 1;
+            CONTINUE;
+        END IF;
+        v_at := array_position(p_keys, p_keys[i]);
+        IF v_at < i AND NOT o_replayed[v_at] AND o_refusals[v_at] IS NULL THEN
+            IF p_fingerprints[v_at] = p_fingerprints[i] THEN
+                k_twins[i] := v_at;
+                o_replayed[i] := true;
+            ELSE
+                o_refusals[i] := 'key_reused';
+            END IF;
+            CONTINUE;
+        END IF;
+        SELECT k.fingerprint, k.posting_id, k.refusal, k.reversed_by INTO v_stored
+        FROM posting_keys k WHERE k.key = p_keys[i];
+        IF NOT FOUND THEN
+            o_refusals[i] := 'key_expired';
+        ELSIF v_stored.fingerprint <> p_fingerprints[i] THEN
+            o_refusals[i] := 'key_reused';
+        ELSE
+            o_postings[i] := v_stored.posting_id;
+            o_refusals[i] := CASE WHEN v_stored.reversed_by IS NOT NULL THEN 'reversed'
+                             ELSE v_stored.refusal END;
+            o_replayed[i] := true;
+        END IF;
+    END LOOP;
+    IF v_new = 0 THEN
+        RETURN;
+    END IF;
+
+    ---- Locks: holds by id, accounts by id ---------------------------------------------------------
+
+    IF v_holds THEN
+        SELECT array_agg(h.id), array_agg(h.account_id), array_agg(h.amount_minor),
+               array_agg(h.state = 'held')
+        INTO h_ids, h_accounts, h_amounts, h_open
+        FROM (SELECT * FROM holds WHERE id = ANY (p_holds) ORDER BY id FOR UPDATE) AS h;
+        h_captured := array_fill(0::bigint, ARRAY[cardinality(h_ids)]);
+        h_postings := array_fill(NULL::bigint, ARRAY[cardinality(h_ids)]);
+        a_wanted := a_wanted || h_accounts
+            || ARRAY(SELECT account_id FROM hold_counts WHERE hold_id = ANY (h_ids));
+    END IF;
+
+    SELECT array_agg(a.id), array_agg(a.house), array_agg(a.kind = 'trust_bank'),
+           array_agg(a.currency), array_agg(a.balance), array_agg(a.held),
+           array_agg(a.floor_minor), array_agg(a.seq)
+    INTO a_ids, a_house, a_trust, a_currency, a_balance, a_held, a_floor, a_seq
+    FROM (
+        SELECT * FROM (
+            SELECT id, house, kind, currency, balance, held, floor_minor, seq FROM accounts
+            WHERE id = ANY (a_wanted) AND NOT house
+            ORDER BY id FOR NO KEY UPDATE
+        ) AS locked
+        UNION ALL
+        SELECT id, house, kind, currency, 0, 0, 0, 0 FROM accounts
+        WHERE id = ANY (a_wanted) AND house
+    ) AS a;
+
+    -- The counters are quiet now: whoever changes one holds the lock of its account.
+    FOR j IN 1 .. v_counts LOOP
+        c_names[j] := concat_ws(' ', p_count_accounts[j], p_count_periods[j], p_count_names[j]);
+        c_slots[j] := array_position(c_names, c_names[j]);
+        IF c_slots[j] = j THEN
+            c_used[j] := coalesce((
+                SELECT l.used FROM limit_counters l
+                WHERE l.account_id = p_count_accounts[j] AND l.name = p_count_names[j]
+                  AND l.period = p_count_periods[j]
+            ), 0);
+        END IF;
+    END LOOP;
+
+    -- Authorities are unique in the database. All are taken here, the unused given back below.
+    IF v_gates THEN
+        WITH taken AS (
+            INSERT INTO authorities (authority, posting_id, recorded_at)
+            SELECT DISTINCT ON (u.authority) u.authority, u.posting_id, p_now
+            FROM unnest(p_authorities, o_postings, o_replayed) WITH ORDINALITY
+                 AS u (authority, posting_id, replayed, i)
+            WHERE u.authority IS NOT NULL AND u.posting_id IS NOT NULL AND NOT u.replayed
+            ORDER BY u.authority, u.i
+            ON CONFLICT DO NOTHING
+            RETURNING authority
+        )
+        SELECT array_agg(authority) INTO g_taken FROM taken;
+    END IF;
+
+    ---- Judge one posting after the other ----------------------------------------------------------
+
+    FOR i IN 1 .. v_n LOOP
+        IF p_move_ends[i] <= v_move OR p_count_ends[i] < v_count THEN
+            RAISE EXCEPTION 'post_v1: posting % has no moves', i USING ERRCODE = '22023';
+        END IF;
+        IF o_replayed[i] OR o_refusals[i] IS NOT NULL THEN
+            v_move := p_move_ends[i];
+            v_count := p_count_ends[i];
+            CONTINUE;
+        END IF;
+
+        -- Its form.
+        v_rank := NULL;
+        v_gate := false;
+        FOR m IN v_move + 1 .. p_move_ends[i] LOOP
+            d := array_position(a_ids, p_debits[m]);
+            c := array_position(a_ids, p_credits[m]);
+            IF d IS NULL OR c IS NULL THEN
+                v_rank := 1;
+            ELSIF a_currency[d] <> a_currency[c] THEN
+                v_rank := least(v_rank, 2);
+            ELSIF d = c THEN
+                v_rank := least(v_rank, 3);
+            ELSIF p_amounts[m] IS NULL OR p_amounts[m] <= 0 THEN
+                v_rank := least(v_rank, 4);
+            ELSIF a_house[d] OR a_trust[c] THEN
+                v_gate := true;
+            END IF;
+            m_debit[m] := d;
+            m_credit[m] := c;
+        END LOOP;
+        FOR j IN v_count + 1 .. p_count_ends[i] LOOP
+            v_at := array_position(a_ids, p_count_accounts[j]);
+            IF v_at IS NULL OR a_house[v_at] THEN
+                v_rank := 1;
+            ELSIF p_count_amounts[j] IS NULL OR p_count_amounts[j] < 0 THEN
+                v_rank := least(v_rank, 4);
+            END IF;
+        END LOOP;
+        v_refusal := CASE v_rank WHEN 1 THEN 'account_unknown' WHEN 2 THEN 'currency_mixed'
+                     WHEN 3 THEN 'same_account' WHEN 4 THEN 'amount_not_positive' END;
+
+        -- What allows it to take from the house.
+        IF v_refusal IS NULL AND (v_gate OR p_authorities[i] IS NOT NULL) THEN
+            v_refusal := CASE
+                WHEN p_authorities[i] IS NULL THEN 'authority_required'
+                WHEN array_position(g_taken, p_authorities[i]) IS NULL
+                  OR p_authorities[i] = ANY (g_spent) THEN 'authority_used'
+                ELSE authority_refusal_v1(
+                    p_authorities[i], p_debits[v_move + 1 : p_move_ends[i]],
+                    p_credits[v_move + 1 : p_move_ends[i]], p_amounts[v_move + 1 : p_move_ends[i]]
+                )
+            END;
+        END IF;
+
+        -- The hold that it captures: all of it is given up, the moves then take their part.
+        v_hold := NULL;
+        IF v_refusal IS NULL AND p_holds[i] IS NOT NULL THEN
+            v_hold := array_position(h_ids, p_holds[i]);
+            IF v_hold IS NULL OR NOT h_open[v_hold] THEN
+                v_refusal := 'hold_not_held';
+            ELSE
+                v_sum := 0;
+                FOR m IN v_move + 1 .. p_move_ends[i] LOOP
+                    IF p_debits[m] = h_accounts[v_hold] THEN
+                        v_sum := v_sum + p_amounts[m];
+                    END IF;
+                END LOOP;
+                IF v_sum = 0 THEN
+                    v_refusal := 'hold_wrong_account';
+                ELSIF v_sum > h_amounts[v_hold] THEN
+                    v_refusal := 'hold_too_small';
+                ELSE
+                    d := array_position(a_ids, h_accounts[v_hold]);
+                    a_held[d] := a_held[d] - h_amounts[v_hold];
+                END IF;
+            END IF;
+        END IF;
+
+        -- Limits.
+        v_counted := v_count;
+        IF v_refusal IS NULL THEN
+            FOR j IN v_count + 1 .. p_count_ends[i] LOOP
+                c := c_slots[j];
+                IF p_count_amounts[j] > p_count_caps[j] - c_used[c] THEN
+                    v_refusal := 'limit_' || p_count_names[j];
+                    EXIT;
+                END IF;
+                c_used[c] := c_used[c] + p_count_amounts[j];
+                c_added[c] := c_added[c] + p_count_amounts[j];
+                v_counted := j;
+            END LOOP;
+        END IF;
+
+        -- Money.
+        v_done := v_move;
+        IF v_refusal IS NULL THEN
+            FOR m IN v_move + 1 .. p_move_ends[i] LOOP
+                d := m_debit[m];
+                c := m_credit[m];
+                IF NOT a_house[d] THEN
+                    IF a_balance[d] - a_held[d] - p_amounts[m] < a_floor[d] THEN
+                        v_refusal := 'insufficient_funds';
+                        EXIT;
+                    END IF;
+                    a_seq[d] := a_seq[d] + 1;
+                    m_debit_seq[m] := a_seq[d];
+                    m_debit_balance[m] := a_balance[d] - p_amounts[m];
+                END IF;
+                a_balance[d] := a_balance[d] - p_amounts[m];
+                IF NOT a_house[c] THEN
+                    a_seq[c] := a_seq[c] + 1;
+                    m_credit_seq[m] := a_seq[c];
+                    m_credit_balance[m] := a_balance[c] + p_amounts[m];
+                END IF;
+                a_balance[c] := a_balance[c] + p_amounts[m];
+                m_postings[m] := o_postings[i];
+                m_lines[m] := m - v_move;
+                v_done := m;
+            END LOOP;
+        END IF;
+
+        IF v_refusal IS NULL THEN
+            IF v_gate OR p_authorities[i] IS NOT NULL THEN
+                g_spent := g_spent || p_authorities[i];
+                PERFORM spend_authority_v1(p_authorities[i], o_postings[i]);
+            END IF;
+            IF v_hold IS NOT NULL THEN
+                h_open[v_hold] := false;
+                h_captured[v_hold] := v_sum;
+                h_postings[v_hold] := o_postings[i];
+                -- What was not captured was not used: back to exactly the counters of the hold.
+                FOR v_row IN SELECT * FROM give_back_counts_v1(
+                    p_holds[i], h_amounts[v_hold] - v_sum, h_amounts[v_hold]
+                ) LOOP
+                    v_at := array_position(c_names, concat_ws(
+                        ' ', v_row.o_account, v_row.o_period, v_row.o_name));
+                    IF v_at IS NOT NULL THEN
+                        c_used[v_at] := c_used[v_at] - v_row.o_amount;
+                    END IF;
+                END LOOP;
+            END IF;
+        ELSE
+            -- Undo what it did in memory.
+            FOR m IN REVERSE v_done .. v_move + 1 LOOP
+                d := m_debit[m];
+                c := m_credit[m];
+                a_balance[d] := a_balance[d] + p_amounts[m];
+                a_balance[c] := a_balance[c] - p_amounts[m];
+                IF NOT a_house[d] THEN
+                    a_seq[d] := a_seq[d] - 1;
+                END IF;
+                IF NOT a_house[c] THEN
+                    a_seq[c] := a_seq[c] - 1;
+                END IF;
+                m_postings[m] := NULL;
+            END LOOP;
+            FOR j IN v_count + 1 .. v_counted LOOP
+                c := c_slots[j];
+                c_used[c] := c_used[c] - p_count_amounts[j];
+                c_added[c] := c_added[c] - p_count_amounts[j];
+            END LOOP;
+            IF v_hold IS NOT NULL AND v_refusal NOT LIKE 'hold\_%' THEN
+                d := array_position(a_ids, h_accounts[v_hold]);
+                a_held[d] := a_held[d] + h_amounts[v_hold];
+            END IF;
+            o_postings[i] := NULL;
+            o_refusals[i] := v_refusal;
+            r_keys := r_keys || p_keys[i];
+            r_reasons := r_reasons || v_refusal;
+            v_new := v_new - 1;
+        END IF;
+        v_move := p_move_ends[i];
+        v_count := p_count_ends[i];
+    END LOOP;
+
+    ---- Write ---------------------------------------------------------------------------------------
+
+    IF v_new > 0 THEN
+        UPDATE accounts a SET balance = t.balance, held = t.held, seq = t.seq
+        FROM unnest(a_ids, a_balance, a_held, a_seq) AS t (id, balance, held, seq)
+        WHERE a.id = t.id AND NOT a.house AND (a.seq <> t.seq OR a.held <> t.held);
+
+        IF true = ANY (a_house) THEN
+            INSERT INTO house_pending (account_id, amount_minor)
+            SELECT t.id, t.amount
+            FROM unnest(a_ids, a_balance, a_house) AS t (id, amount, house)
+            WHERE t.house AND t.amount <> 0;
+        END IF;
+
+        INSERT INTO postings (id, posted_at, key, kind, reference, authority, hold_id)
+        SELECT t.id, p_now, t.key, t.kind, t.reference, t.authority, t.hold_id
+        FROM unnest(o_postings, p_keys, p_kinds, p_references, p_authorities, p_holds, o_replayed)
+             AS t (id, key, kind, reference, authority, hold_id, replayed)
+        WHERE t.id IS NOT NULL AND NOT t.replayed;
+
+        INSERT INTO moves (
+            posting_id, posted_at, debit, credit, amount_minor,
+            debit_seq, debit_balance, credit_seq, credit_balance, line
+        )
+        SELECT t.posting_id, p_now, t.debit, t.credit, t.amount,
+               t.debit_seq, t.debit_balance, t.credit_seq, t.credit_balance, t.line
+        FROM unnest(m_postings, p_debits, p_credits, p_amounts,
+                    m_debit_seq, m_debit_balance, m_credit_seq, m_credit_balance, m_lines)
+             AS t (posting_id, debit, credit, amount,
+                   debit_seq, debit_balance, credit_seq, credit_balance, line)
+        WHERE t.posting_id IS NOT NULL;
+
+        IF v_counts > 0 THEN
+            INSERT INTO limit_counters AS l (account_id, name, period, used)
+            SELECT t.account_id, t.name, t.period, t.added
+            FROM unnest(p_count_accounts, p_count_names, p_count_periods, c_added)
+                 AS t (account_id, name, period, added)
+            WHERE t.added > 0
+            ON CONFLICT (account_id, name, period) DO UPDATE SET used = l.used + excluded.used;
+        END IF;
+
+        IF v_holds THEN
+            UPDATE holds h
+            SET state = 'captured', captured_minor = t.captured, posting_id = t.posting_id,
+                expires_at = NULL, closed_at = p_now
+            FROM unnest(h_ids, h_captured, h_postings) AS t (id, captured, posting_id)
+            WHERE h.id = t.id AND t.posting_id IS NOT NULL;
+        END IF;
+    END IF;
+
+    IF r_keys <> '{}' THEN
+        UPDATE posting_keys k SET posting_id = NULL, refusal = t.refusal
+        FROM unnest(r_keys, r_reasons) AS t (key, refusal) WHERE k.key = t.key;
+        DELETE FROM authorities
+        WHERE authority = ANY (g_taken) AND NOT authority = ANY (g_spent);
+    END IF;
+
+    FOR i IN 1 .. v_n LOOP
+        IF k_twins[i] IS NOT NULL THEN
+            o_postings[i] := o_postings[k_twins[i]];
+            o_refusals[i] := o_refusals[k_twins[i]];
+        END IF;
+    END LOOP;
+END $$;
+
+REVOKE ALL ON FUNCTION post_v1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION post_v1 TO kibanda_app;

@@ -1,0 +1,75 @@
+"""Callbacks of the gateways: a USSD hop, the end of a session, an SMS delivery report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import wraps
+
+from flask import Blueprint, Response, request
+
+from app.errors import DomainError
+from app.gateways import africastalking, africastalking_sms
+from app.runtime import Runtime
+from app.sms import delivery
+from app.telemetry import CALLBACKS_REFUSED, log
+from app.ussd import ends
+from app.web.guard import callback_guard
+
+View = Callable[[], Response]
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    """The callback views of one app."""
+    views = Blueprint("callbacks", __name__, url_prefix="/callbacks")
+    check = callback_guard(runtime.settings)
+
+    @views.before_request
+    def guard() -> Response | None:
+        return check(request)
+
+    @views.post("/africastalking/ussd")
+    @_naming_bad_fields
+    def ussd() -> Response:
+        hop = africastalking.parse_ussd(request.form)
+        screen = runtime.engine.step(hop)
+        body, headers = africastalking.render(screen)
+        return Response(body, headers=headers, mimetype="text/plain")
+
+    @views.post("/africastalking/ussd/end")
+    @_naming_bad_fields
+    def ussd_end() -> Response:
+        end = africastalking.parse_end(request.form)
+        runtime.db.transact(lambda session: ends.store(session, end, datetime.now(UTC)))
+        return _noted()
+
+    @views.post("/africastalking/sms/delivery")
+    @_naming_bad_fields
+    def sms_delivery() -> Response:
+        report = africastalking_sms.parse_delivery(request.form)
+        runtime.db.transact(lambda session: delivery.record(session, report, datetime.now(UTC)))
+        return _noted()
+
+    return views
+
+
+def _naming_bad_fields(view: View) -> View:
+    """400 with the field's name, so that an integrator sees what is missing; 503 to be retried."""
+
+    @wraps(view)
+    def guarded() -> Response:
+        try:
+            return view()
+        except DomainError as error:
+            if error.retryable:
+                return Response(f"{error.code}\n", 503, mimetype="text/plain")
+            field = error.facts.get("field", "")
+            CALLBACKS_REFUSED.labels(error.code).inc()
+            log.warning("callback_malformed", reason=error.code, field=field, path=request.path)
+            return Response(f"{error.code}: {field}\n", 400, mimetype="text/plain")
+
+    return guarded
+
+
+def _noted() -> Response:
+    return Response("ok\n", mimetype="text/plain")

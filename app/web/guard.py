@@ -1,0 +1,39 @@
+"""Who may call back: the secret in the address and, if set, the list of addresses.
+
+Africa's Talking signs none of its callbacks, so the address itself is the secret; it is compared
+in constant time and never logged.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Callable
+
+from flask import Request, Response
+
+from app.settings import Settings
+from app.telemetry import CALLBACKS_REFUSED, log
+
+
+def callback_guard(settings: Settings) -> Callable[[Request], Response | None]:
+    """A function that answers 403 for a caller who may not call back, None for one who may."""
+    expected = settings.callback_token.get_secret_value().encode()
+    networks = [ipaddress.ip_network(part, strict=False) for part in settings.callback_allowed_ips]
+
+    def refused(reason: str, request: Request) -> Response:
+        CALLBACKS_REFUSED.labels(reason).inc()
+        log.warning("callback_refused", reason=reason, path=request.path)
+        return Response("forbidden\n", 403, mimetype="text/plain")
+
+    def check(request: Request) -> Response | None:
+        given = request.args.get("token", "").encode()
+        if not hmac.compare_digest(given, expected):
+            return refused("token", request)
+        if networks:
+            address = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - not a bind
+            if not any(address in network for network in networks):
+                return refused("address", request)
+        return None
+
+    return check

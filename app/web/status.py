@@ -1,0 +1,96 @@
+"""`/healthz` the process, `/readyz` whether it may take traffic, `/metrics` for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import REGISTRY, Collector
+
+from app import health
+from app.errors import DomainError
+from app.health import Check
+from app.runtime import Runtime
+from app.staff.status import Status, read_status
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    """The three status views of one app."""
+    views = Blueprint("status", __name__)
+
+    @views.get("/healthz")
+    def healthz() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    @views.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        checks = [*_database(runtime), health.probe("redis", runtime.engine.sessions.ping)]
+        ready = all(check.ok for check in checks)
+        body = {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}
+        return jsonify({"ready": ready, "checks": body}), 200 if ready else 503
+
+    @views.get("/metrics")
+    def metrics() -> Response:
+        registry = REGISTRY
+        if runtime.settings.prometheus_multiproc_dir:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        tables = CollectorRegistry()
+        tables.register(TableCollector(runtime))
+        return Response(
+            generate_latest(registry) + generate_latest(tables), mimetype=CONTENT_TYPE_LATEST
+        )
+
+    return views
+
+
+class TableCollector(Collector):
+    """What the tables know at this moment: due work, open payments, breakers."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            status = self._runtime.db.transact(read_status)
+        except DomainError:
+            yield GaugeMetricFamily("kibanda_database_up", "The database answers", value=0)
+            return
+        yield GaugeMetricFamily("kibanda_database_up", "The database answers", value=1)
+        yield from _families(status)
+
+
+def _families(status: Status) -> Iterator[GaugeMetricFamily]:
+    overdue = GaugeMetricFamily(
+        "kibanda_oldest_due_seconds", "Age of the oldest due row of a queue", labels=["queue"]
+    )
+    for queue, seconds in status.oldest_due_seconds.items():
+        overdue.add_metric([queue], seconds)
+    yield overdue
+    payments = GaugeMetricFamily("kibanda_payments", "Open payments by state", labels=["state"])
+    for state, count in status.open_payments.items():
+        payments.add_metric([state], count)
+    yield payments
+    messages = GaugeMetricFamily("kibanda_messages", "Unsent SMS by state", labels=["state"])
+    for state, count in status.open_messages.items():
+        messages.add_metric([state], count)
+    yield messages
+    open_breakers = GaugeMetricFamily(
+        "kibanda_breaker_open", "1 while a biller's breaker is open", labels=["biller"]
+    )
+    for biller in status.billers:
+        open_breakers.add_metric([biller.code], float(biller.breaker_open))
+    yield open_breakers
+
+
+def _database(runtime: Runtime) -> list[Check]:
+    try:
+        return runtime.db.transact(
+            lambda session: health.database_checks(session, runtime.migration_head)
+        )
+    except health.Unfit as error:
+        return [Check("database", False, str(error))]
+    except Exception as error:  # noqa: BLE001 - a failing readiness check is its answer
+        return [Check("database", False, type(error).__name__)]

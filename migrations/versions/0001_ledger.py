@@ -1,0 +1,254 @@
+"""The ledger: its tables, who may touch them, and the posting functions.
+
+Revision ID: 0001
+Revises:
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0001"
+down_revision: str | None = None
+branch_labels = None
+depends_on = None
+
+SQL = Path(__file__).resolve().parents[2] / "app" / "wallet" / "sql"
+
+# A versioned file is never edited after its release: a change is a new version, and a migration.
+FUNCTIONS = (
+    "rules_v1",
+    "make_partitions_v1",
+    "open_account_v1",
+    "bank_line_v1",
+    "post_v1",
+    "hold_v1",
+    "release_v1",
+    "reverse_v1",
+    "deposit_v1",
+    "roll_up_v1",
+    "detach_month_v1",
+)
+
+ACCOUNTS = """
+-- Integer minor units; one currency an account; balance = credits - debits. The money of people is
+-- positive, trust_bank is negative in here.
+--
+-- No table has a foreign key onto accounts: its check takes a share lock on the account's row, and
+-- on a house row that everybody's money passes that lock is a queue. verify() looks for orphans.
+CREATE TABLE accounts (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind        text        NOT NULL,
+    currency    text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    owner_kind  text        NOT NULL
+                CHECK (owner_kind IN ('person', 'agent', 'merchant', 'biller', 'house')),
+    owner_id    uuid,
+    house       boolean     NOT NULL,
+    floor_minor bigint      NOT NULL DEFAULT 0,
+    balance     bigint      NOT NULL DEFAULT 0,  -- of a house account: the rolled-up snapshot
+    held        bigint      NOT NULL DEFAULT 0 CHECK (held >= 0),
+    seq         bigint      NOT NULL DEFAULT 0,  -- moves that touched it; the house has none
+    opened_at   timestamptz NOT NULL DEFAULT now(),
+    UNIQUE NULLS NOT DISTINCT (owner_kind, owner_id, kind, currency),
+    CONSTRAINT accounts_floor CHECK (house OR balance - held >= floor_minor),
+    CONSTRAINT accounts_house CHECK (
+        house = (owner_kind = 'house')
+        AND house = (owner_id IS NULL)
+        AND (NOT house OR (floor_minor = 0 AND held = 0 AND seq = 0))
+    ),
+    -- A floor below zero is credit, and no person gets credit by opening an account.
+    CONSTRAINT accounts_credit CHECK (floor_minor = 0 OR owner_kind IN ('agent', 'merchant')),
+    CONSTRAINT accounts_kind CHECK (
+        CASE WHEN house THEN kind IN (
+            'fees', 'tax', 'commission', 'trust_bank', 'deposits_in_transit', 'payouts_in_transit'
+        ) OR kind ~ '^(settlement|suspense):[a-z0-9_-]{1,40}$'
+        ELSE kind IN ('wallet', 'float', 'till', 'voucher', 'savings') END
+    )
+) WITH (fillfactor = 70);  -- room on the page, so that a new balance need not touch an index
+
+-- What moved on house accounts since their snapshot. Nobody waits for anybody here. No index: it is
+-- read whole, and every few seconds roll_up_v1 empties it.
+CREATE TABLE house_pending (
+    account_id   bigint NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor <> 0)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+"""
+
+POSTINGS = """
+CREATE SEQUENCE posting_ids AS bigint;
+
+-- One event of money.
+CREATE TABLE postings (
+    id        bigint      NOT NULL,
+    posted_at timestamptz NOT NULL,
+    key       uuid        NOT NULL,
+    kind      text        NOT NULL CHECK (length(kind) BETWEEN 1 AND 40),
+    reference text        NOT NULL CHECK (length(reference) <= 140),
+    authority text,
+    hold_id   uuid,
+    reverses  bigint,
+    PRIMARY KEY (id, posted_at)
+) PARTITION BY RANGE (posted_at);
+CREATE TABLE postings_default PARTITION OF postings DEFAULT;
+
+-- Each row takes from `debit` and gives to `credit`, so a posting sums to zero by its form. A side
+-- with a floor carries its account's sequence number and the balance after; a house side, nulls.
+CREATE TABLE moves (
+    posting_id     bigint      NOT NULL,
+    posted_at      timestamptz NOT NULL,
+    debit          bigint      NOT NULL,
+    credit         bigint      NOT NULL,
+    amount_minor   bigint      NOT NULL CHECK (amount_minor > 0),
+    debit_seq      bigint,
+    debit_balance  bigint,
+    credit_seq     bigint,
+    credit_balance bigint,
+    line           smallint    NOT NULL,
+    CHECK (debit <> credit),
+    PRIMARY KEY (posting_id, line, posted_at)
+) PARTITION BY RANGE (posted_at);
+CREATE TABLE moves_default PARTITION OF moves DEFAULT;
+
+-- Statements: of an account with a floor by its sequence, of the house by (time, posting). Each
+-- side of a move stands in exactly one of them.
+CREATE INDEX moves_debit_seq   ON moves (debit,  debit_seq)  WHERE debit_seq  IS NOT NULL;
+CREATE INDEX moves_credit_seq  ON moves (credit, credit_seq) WHERE credit_seq IS NOT NULL;
+CREATE INDEX moves_debit_time  ON moves (debit,  posted_at, posting_id) WHERE debit_seq  IS NULL;
+CREATE INDEX moves_credit_time ON moves (credit, posted_at, posting_id) WHERE credit_seq IS NULL;
+
+-- What was answered to a key, for ever. The fingerprint is 16 bytes of BLAKE2b over the request;
+-- uuid is PostgreSQL's type of 16 bytes. Neither posting nor refusal: a hold was accepted.
+CREATE TABLE posting_keys (
+    key          uuid        PRIMARY KEY,
+    fingerprint  uuid        NOT NULL,
+    posting_id   bigint,
+    refusal      text,
+    amount_minor bigint,      -- of a reversal: what was given back
+    reversed_by  bigint,      -- the posting that reversed this one
+    recorded_at  timestamptz NOT NULL,
+    CHECK (posting_id IS NULL OR refusal IS NULL),
+    CHECK (reversed_by IS NULL OR posting_id IS NOT NULL),
+    CHECK (get_byte(uuid_send(key), 6) >> 4 = 7)
+) PARTITION BY HASH (key);
+
+-- What a detached month leaves behind, so that verify can replay from there.
+CREATE TABLE opening_balances (
+    account_id    bigint PRIMARY KEY,
+    balance_minor numeric NOT NULL,
+    seq           bigint  NOT NULL
+);
+CREATE TABLE detached_months (
+    month        date PRIMARY KEY,
+    detached_at  timestamptz NOT NULL DEFAULT now()
+);
+"""
+
+HOLDS = """
+-- Money set aside in an account; the id is the key of the request. Every end acts on `held` only.
+CREATE TABLE holds (
+    id             uuid        PRIMARY KEY,
+    account_id     bigint      NOT NULL,
+    amount_minor   bigint      NOT NULL CHECK (amount_minor > 0),
+    state          text        NOT NULL DEFAULT 'held'
+                   CHECK (state IN ('held', 'captured', 'released', 'expired')),
+    captured_minor bigint      NOT NULL DEFAULT 0,
+    posting_id     bigint,
+    expires_at     timestamptz,
+    reference      text        NOT NULL CHECK (length(reference) <= 140),
+    reason         text        CHECK (length(reason) <= 140),
+    held_at        timestamptz NOT NULL,
+    closed_at      timestamptz,
+    CHECK ((state = 'captured') = (posting_id IS NOT NULL)),
+    CHECK ((state = 'held') = (closed_at IS NULL)),
+    CHECK (captured_minor BETWEEN 0 AND amount_minor AND (captured_minor > 0) = (state = 'captured'))
+) WITH (fillfactor = 80);
+CREATE INDEX holds_open ON holds (account_id) WHERE state = 'held';
+CREATE INDEX holds_due  ON holds (expires_at) WHERE state = 'held' AND expires_at IS NOT NULL;
+
+-- Exactly the counters that a hold raised, so that its end gives back to exactly those.
+CREATE TABLE hold_counts (
+    hold_id      uuid   NOT NULL REFERENCES holds,
+    account_id   bigint NOT NULL,
+    name         text   NOT NULL,
+    period       date   NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
+    PRIMARY KEY (hold_id, account_id, name, period)
+);
+
+-- How much of a limit is used in a period (its first day, market time). Read and written only under
+-- the lock of its account's row.
+CREATE TABLE limit_counters (
+    account_id bigint NOT NULL,
+    name       text   NOT NULL CHECK (name ~ '^[a-z][a-z0-9_]{0,39}$'),
+    period     date   NOT NULL,
+    used       bigint NOT NULL CHECK (used >= 0),
+    PRIMARY KEY (account_id, name, period)
+) WITH (fillfactor = 70);
+"""
+
+BOUNDS_OF_THE_HOUSE = """
+-- What allowed taking from a house account, once each. A reversal's is 'posting:<original>'.
+CREATE TABLE authorities (
+    authority   text        PRIMARY KEY,
+    posting_id  bigint      NOT NULL,
+    recorded_at timestamptz NOT NULL
+);
+
+-- Lines of the trust bank's statement: positive came in, negative went out. Maker enters, checker
+-- approves; only then can a posting be matched to it, and trust_bank moves by nothing else.
+CREATE TABLE bank_lines (
+    id           text        PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9_./-]{1,64}$'),
+    key          uuid        NOT NULL UNIQUE,
+    amount_minor bigint      NOT NULL CHECK (amount_minor <> 0),
+    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    booked_on    date        NOT NULL,
+    maker        text        NOT NULL CHECK (maker <> ''),
+    checker      text        CHECK (checker <> ''),
+    posting_id   bigint      UNIQUE,
+    recorded_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT bank_lines_four_eyes CHECK (maker <> checker),
+    CHECK (posting_id IS NULL OR checker IS NOT NULL)
+);
+"""
+
+KEY_PARTITIONS = 8
+
+TABLES = (
+    "accounts",
+    "house_pending",
+    "postings",
+    "moves",
+    "posting_keys",
+    "opening_balances",
+    "detached_months",
+    "holds",
+    "hold_counts",
+    "limit_counters",
+    "authorities",
+    "bank_lines",
+)
+
+
+def upgrade() -> None:
+    """The application's role reads, and executes; nothing else reaches a ledger table."""
+    run = op.get_bind().connection.driver_connection.execute  # type: ignore[union-attr]
+    run("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+    for statements in (ACCOUNTS, POSTINGS, HOLDS, BOUNDS_OF_THE_HOUSE):
+        run(statements)
+    for remainder in range(KEY_PARTITIONS):
+        run(
+            f"CREATE TABLE posting_keys_{remainder} PARTITION OF posting_keys"
+            f" FOR VALUES WITH (MODULUS {KEY_PARTITIONS}, REMAINDER {remainder})"
+        )
+    for table in (*TABLES, "alembic_version"):
+        run(f"GRANT SELECT ON {table} TO kibanda_app")
+    for name in FUNCTIONS:
+        run((SQL / f"{name}.sql").read_text())
+    run("SELECT make_partitions_v1((now() AT TIME ZONE 'UTC')::date, 3)")
+
+
+def downgrade() -> None:
+    """Refused: money that was posted is not dropped by a tool."""
+    raise NotImplementedError("the ledger has no way back; restore a backup into a new database")
