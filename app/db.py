@@ -80,7 +80,7 @@ class Database:
                 raise _away(commit_lost) from error
             except DBAPIError as error:
                 session.rollback()
-                if not _run_again(error, committing=committing) or attempt == TRIES:
+                if not _run_again(error) or attempt == TRIES:
                     if error.connection_invalidated or _no_connection(error):
                         raise _away(commit_lost or committing) from error
                     raise
@@ -127,7 +127,7 @@ def _no_connection(error: DBAPIError) -> bool:
     return isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None
 
 
-def _run_again(error: DBAPIError, *, committing: bool) -> bool:
+def _run_again(error: DBAPIError) -> bool:
     sqlstate = getattr(error.orig, "sqlstate", None)
     if sqlstate in RUN_AGAIN:
         return True

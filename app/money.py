@@ -24,7 +24,7 @@ class Currency:
 
     @property
     def minor_per_major(self) -> int:
-        return 10**self.exponent
+        return int(10**self.exponent)
 
     def format(self, amount_minor: int) -> str:
         """`KES 1,200.50`; a negative amount carries its sign before the digits."""

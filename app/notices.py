@@ -23,8 +23,11 @@ from app.db import Base, ring_after_commit
 class Message(Base):
     """One SMS, from the event that made it to the last delivery report.
 
-    state: due → sending → sent, or `gave_up` past the last try. `delivery` is the operator's last
-    final word, or its last word while none is final.
+    state: due ⇄ sending → sent | refused (for good, by the gateway) | gave_up (past its time).
+    `due_at` is when somebody should look next, None when nobody need. A try is open while
+    `lease_until` is set, under `fence`. `doubts` counts tries of which nobody knows whether
+    the gateway took them, `repeats` how many times it may have been sent beyond the first.
+    `delivery` is the last final word about it, or the last word while none is final.
     """
 
     __tablename__ = "messages"
@@ -41,10 +44,12 @@ class Message(Base):
     state: Mapped[str] = mapped_column(String, default="due")
     due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    doubts: Mapped[int] = mapped_column(Integer, default=0)
     repeats: Mapped[int] = mapped_column(Integer, default=0)
     fence: Mapped[int] = mapped_column(Integer, default=0)
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     provider_id: Mapped[str | None]
+    cost: Mapped[str | None]
     delivery: Mapped[str | None]
     last_error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

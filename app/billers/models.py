@@ -88,7 +88,6 @@ class BillerState(Base):
 
     biller: Mapped[str] = mapped_column(primary_key=True)
     paused_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    paused_by: Mapped[str | None]
     failures: Mapped[int] = mapped_column(default=0)
     open_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     probe_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -141,11 +140,11 @@ def shift(
         update(Payment)
         .where(Payment.id == payment.id, Payment.state == source)
         .values(state=target, came_from=source, **values)
-        .returning(Payment.id)
+        .returning(Payment)
     )
-    if session.scalar(statement) is None:
+    moved = session.execute(statement, execution_options={"populate_existing": True})
+    if moved.scalar_one_or_none() is None:
         raise ValueError(f"payment {payment.reference} left {source} without its lock")
-    session.refresh(payment)
     note(session, payment.id, target, what, now=now, source=source, facts=facts)
 
 

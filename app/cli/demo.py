@@ -8,8 +8,9 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.db import Database
+from app.errors import DomainError
 from app.markets import Market
-from app.wallet import bank, people
+from app.wallet import ledger, people
 from app.wallet.keys import new_key
 from app.wallet.pins import Pins
 
@@ -54,16 +55,26 @@ def add(
             now=now,
         )
         pins.put(session, person_id, sealed, now)
-        bank.pay_in(
-            session,
-            line_id=f"demo-{who.msisdn}",
-            amount_minor=who.balance_minor,
-            currency=market.currency.code,
-            account_id=person.wallet_id,
-            maker="demo-maker",
-            checker="demo-checker",
-            now=now,
-        )
+        _pay_in(session, who, person.wallet_id, market.currency.code, now)
         return True
 
     return db.transact(work)
+
+
+def _pay_in(
+    session: Session, who: DemoPerson, wallet_id: int, currency: str, now: datetime
+) -> None:
+    """Money comes into the world only against a bank line with maker and checker, here too."""
+    line_id = f"demo-{who.msisdn}"
+    ledger.record_bank_line(
+        session,
+        line_id=line_id,
+        amount_minor=who.balance_minor,
+        currency=currency,
+        booked_on=now.date(),
+        maker="demo-maker",
+    )
+    ledger.approve_bank_line(session, line_id=line_id, checker="demo-checker")
+    answer = ledger.deposit(session, bank_line_id=line_id, account_id=wallet_id, now=now)
+    if answer.refusal:
+        raise DomainError(answer.refusal)

@@ -10,25 +10,31 @@ from flask.cli import with_appcontext
 
 from app.cli.output import as_json, runtime, table
 from app.staff.status import read_status
-from app.wallet import verify as ledger_check
+from app.wallet.verify import trial_balance as trial_balance_of
+from app.wallet.verify import verify as findings_of
 
 
 @click.command("trial-balance")
 @with_appcontext
 def trial_balance() -> None:
     """Balances by kind and currency as JSON; exit code 1 when anything is off by one unit."""
-    report = runtime().db.transact(ledger_check.trial_balance)
-    click.echo(as_json(asdict(report)))
-    sys.exit(0 if report.balanced else 1)
+    lines = runtime().db.transact(trial_balance_of)
+    off: dict[str, int] = {}
+    for line in lines:
+        off[line.currency] = off.get(line.currency, 0) + line.balance_minor
+    balanced = not any(off.values())
+    report = {"balanced": balanced, "off_by_minor": off, "lines": [asdict(line) for line in lines]}
+    click.echo(as_json(report))
+    sys.exit(0 if balanced else 1)
 
 
 @click.command("verify")
 @with_appcontext
 def verify() -> None:
-    """Every rule of the ledger by plain SQL, balances against a replay; exit code 1 on a finding."""
-    findings = runtime().db.transact(ledger_check.verify)
+    """Every rule of the ledger, balances against a replay; exit code 1 on a finding."""
+    findings = runtime().db.transact(findings_of)
     for finding in findings:
-        click.echo(f"{finding.rule}: {finding.detail}")
+        click.echo(f"{finding.rule}: {finding.subject}: {finding.detail}")
     click.echo(f"{len(findings)} findings")
     sys.exit(1 if findings else 0)
 

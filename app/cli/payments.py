@@ -1,4 +1,4 @@
-"""`payment show|propose|approve` and `biller pause|resume`."""
+"""`payment show`, `payment resolve propose|approve|withdraw` and `biller pause|resume`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
-from app.billers import payments, resolution
-from app.billers.models import Payment
+from app.billers import breaker, payments, resolution
+from app.billers.payments import PaymentView
 from app.cli.output import refusing, runtime, table
+from app.errors import DomainError
 from app.staff import timeline
 from app.staff.timeline import Happening
 
@@ -28,14 +29,16 @@ def show(reference: str) -> None:
     """A payment and every step of it."""
     parts = runtime()
 
-    def read(session: Session) -> tuple[Payment, list[Happening]]:
-        found = payments.by_reference(session, reference)
+    def read(session: Session) -> tuple[PaymentView, list[Happening]]:
+        found = payments.of_reference(session, reference)
+        if found is None:
+            raise DomainError("payment_unknown", reference=reference)
         return found, timeline.of_payment(session, found.id)
 
     found, happenings = parts.db.transact(read)
     money = parts.market.currency.format
     click.echo(
-        f"{found.reference}  {found.state}  {found.product} {found.customer_no}"
+        f"{found.reference}  {found.state}  {found.product_code} {found.customer_no}"
         f"  {found.customer_name}\namount {money(found.amount_minor)}"
         f"  fee {money(found.fee_minor)}  total {money(found.total_minor)}"
         f"\nbiller reference {found.biller_ref}\n"
@@ -55,19 +58,21 @@ def resolve() -> None:
 
 @resolve.command("propose")
 @click.argument("reference")
-@click.option("--outcome", required=True, type=click.Choice(list(resolution.OUTCOMES)))
+@click.option("--outcome", required=True, type=click.Choice(list(resolution.FITS)))
 @click.option("--evidence", required=True, help="what the biller said, where, when, to whom")
 @click.option("--token", help="the token, when the biller sold one")
 @click.option("--as", "maker", required=True, help="your name")
 @with_appcontext
 @refusing
-def propose(reference: str, outcome: str, evidence: str, token: str | None, maker: str) -> None:
+def propose(
+    reference: str, outcome: resolution.Decision, evidence: str, token: str | None, maker: str
+) -> None:
     """Say what the biller did, with evidence; nothing moves yet."""
     runtime().db.transact(
         lambda session: resolution.propose(
             session,
             reference,
-            outcome=outcome,
+            outcome,
             token=token,
             evidence=evidence,
             maker=maker,
@@ -93,6 +98,19 @@ def approve(reference: str, checker: str) -> None:
     click.echo(f"{reference}: {state}")
 
 
+@resolve.command("withdraw")
+@click.argument("reference")
+@click.option("--as", "by", required=True, help="your name")
+@with_appcontext
+@refusing
+def withdraw(reference: str, by: str) -> None:
+    """Take the open proposal back; nothing moves."""
+    runtime().db.transact(
+        lambda session: resolution.withdraw(session, reference, by=by, now=datetime.now(UTC))
+    )
+    click.echo(f"{reference}: proposal withdrawn")
+
+
 @click.group("biller")
 def biller() -> None:
     """Stop and start paying a biller."""
@@ -100,11 +118,12 @@ def biller() -> None:
 
 @biller.command("pause")
 @click.argument("code")
+@click.option("--as", "by", required=True, help="your name")
 @with_appcontext
 @refusing
-def pause(code: str) -> None:
+def pause(code: str, by: str) -> None:
     """Take no new payments for a biller; what was sent is still asked about."""
-    _set_paused(code, paused=True)
+    _set_paused(code, paused=True, by=by)
 
 
 @biller.command("resume")
@@ -116,9 +135,20 @@ def resume(code: str) -> None:
     _set_paused(code, paused=False)
 
 
-def _set_paused(code: str, *, paused: bool) -> None:
-    runtime().db.transact(lambda session: resolution.set_paused(session, code, paused=paused))
-    click.echo(f"{code}: {'paused' if paused else 'takes payments'}")
+def _set_paused(code: str, *, paused: bool, by: str = "") -> None:
+    parts = runtime()
+    if code not in parts.market.billers:
+        raise DomainError("biller_unknown", known=", ".join(parts.market.billers))
+    now = datetime.now(UTC)
+
+    def change(session: Session) -> bool:
+        breaker.ensure_rows(session, parts.market.billers)
+        if paused:
+            return breaker.pause(session, code, by, now)
+        return breaker.resume(session, code)
+
+    changed = parts.db.transact(change)
+    click.echo(f"{code}: {'paused' if paused else 'takes payments'}{'' if changed else ' already'}")
 
 
 COMMANDS = (payment, biller)

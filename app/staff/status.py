@@ -26,8 +26,8 @@ _OPEN_PAYMENTS = """
 """
 _OPEN_MESSAGES = "SELECT state, count(*) FROM messages WHERE state <> 'sent' GROUP BY state"
 _BILLERS = """
-    SELECT biller, paused, coalesce(open_until > clock_timestamp(), false) AS breaker_open,
-           failures, deposit_minor
+    SELECT biller, paused_at IS NOT NULL AS paused,
+           coalesce(open_until > clock_timestamp(), false) AS breaker_open, failures, deposit_minor
     FROM biller_states ORDER BY biller
 """
 _HEARTBEATS = """
@@ -74,4 +74,4 @@ def read_status(session: Session) -> Status:
 
 
 def _counts(session: Session, query: str) -> dict[str, int]:
-    return {state: count for state, count in session.execute(text(query))}
+    return {str(state): int(count) for state, count in session.execute(text(query)).tuples()}

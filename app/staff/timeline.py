@@ -20,7 +20,7 @@ class Happening(NamedTuple):
 
 _PERSON = """
     SELECT e.at, 'payment' AS kind, concat_ws(' ', p.reference, e.from_state, '→', e.to_state, e.what,
-           p.product, p.customer_no, p.total_minor, p.currency) AS what
+           p.product, p.customer_no, p.amount_minor + p.fee_minor, p.currency) AS what
     FROM payment_events e JOIN payments p ON p.id = e.payment_id WHERE p.person_id = :person_id
     UNION ALL
     SELECT m.created_at, 'sms', concat_ws(' ', m.kind, m.state, 'tries', m.attempts::text,

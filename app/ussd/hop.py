@@ -79,6 +79,7 @@ class Hop(Generic[S]):
         language: str,
         person: Caller | None,
         data: dict[str, Any],
+        now: datetime,
     ) -> None:
         self._around = around
         self.gateway = gateway
@@ -89,7 +90,7 @@ class Hop(Generic[S]):
         self.language = language
         self.person = person
         self.data = data
-        self.now = around.clock()
+        self.now = now
         self.may_read = False
 
     @property

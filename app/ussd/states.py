@@ -138,7 +138,7 @@ class Secret(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One line of a Pick: the facts of its sentence, and the small JSON value that it stands for."""
+    """One line of a Pick: the facts of its sentence, and the small JSON value behind it."""
 
     value: Any
     facts: Facts

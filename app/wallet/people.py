@@ -38,6 +38,11 @@ def find(session: Session, msisdn: str) -> Person | None:
     return session.scalar(select(Person).where(Person.msisdn == msisdn))
 
 
+def get(session: Session, person_id: UUID) -> Person:
+    """The person of an id that we gave out. Raises NoResultFound."""
+    return session.get_one(Person, person_id)
+
+
 def register(
     session: Session,
     *,

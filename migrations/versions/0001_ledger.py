@@ -29,7 +29,6 @@ FUNCTIONS = (
     "reverse_v1",
     "deposit_v1",
     "roll_up_v1",
-    "detach_month_v1",
 )
 
 ACCOUNTS = """
@@ -88,7 +87,6 @@ CREATE TABLE postings (
     reference text        NOT NULL CHECK (length(reference) <= 140),
     authority text,
     hold_id   uuid,
-    reverses  bigint,
     PRIMARY KEY (id, posted_at)
 ) PARTITION BY RANGE (posted_at);
 CREATE TABLE postings_default PARTITION OF postings DEFAULT;

@@ -51,6 +51,7 @@ CREATE TABLE intents (
 );
 CREATE INDEX intents_by_session ON intents (session_hash);
 CREATE INDEX intents_by_person ON intents (person_id, id DESC);
+CREATE INDEX intents_open ON intents (deadline) WHERE state = 'open';
 
 GRANT SELECT, INSERT, UPDATE ON people, pins, intents TO kibanda_app;
 """

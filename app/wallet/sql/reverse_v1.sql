@@ -2,10 +2,13 @@
 -- of it. One posting, once for each original: the authority 'posting:<original>' is unique, and the
 -- link on the original's key makes every retry of the original hear 'reversed'.
 --
--- Refusals: key_reused · key_expired · posting_unknown · not_reversible (a reversal, or money that
--- came in or went out through the trust bank: that is a bank line) · authority_used (taken back
--- before) · insufficient_funds (nothing is left to give back).
--- Locks: key, the original's key row, accounts by id.
+-- Refusals, in this order:
+--   key_reused · key_expired
+--   posting_unknown
+--   not_reversible      a reversal, or money that came or went through the trust bank
+--   authority_used      taken back before
+--   insufficient_funds  nothing is left to give back
+-- Locks: the original's key row (so two reversals of it take turns), key, accounts by id.
 CREATE FUNCTION reverse_v1(
     p_now         timestamptz,
     p_key         uuid,
@@ -19,76 +22,105 @@ CREATE FUNCTION reverse_v1(
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_stored   record;
     v_original record;
+    v_stored   record;
     v_move     record;
-    v_left     bigint[];
-    v_ids      bigint[];
-    v_debits   bigint[] := '{}';
-    v_credits  bigint[] := '{}';
-    v_amounts  bigint[] := '{}';
-    v_give     bigint;
-    v_at       int;
     v_answer   record;
+    a_ids      bigint[];
+    a_left     bigint[];
+    m_debits   bigint[] := '{}';
+    m_credits  bigint[] := '{}';
+    m_amounts  bigint[] := '{}';
+    v_give     bigint;
+    v_payee    int;
+    v_payer    int;
 BEGIN
-    ---- A stored answer -----------------------------------------------------------------------------
+    SELECT p.id, p.key, p.kind, p.authority INTO v_original FROM postings p WHERE p.id = p_original;
+    PERFORM FROM posting_keys k WHERE k.key = v_original.key FOR NO KEY UPDATE;
 
-    o_replayed := false;
+    ---- Key -----------------------------------------------------------------------------------------
+
     SELECT k.* INTO v_stored FROM posting_keys k WHERE k.key = p_key;
-    IF FOUND THEN
-        IF v_stored.fingerprint <> p_fingerprint THEN
-            o_refusal := 'key_reused';
-        ELSE
-            o_posting := v_stored.posting_id;
-            o_refusal := v_stored.refusal;
-            o_amount := v_stored.amount_minor;
-            o_replayed := true;
-        END IF;
+    o_replayed := FOUND AND v_stored.fingerprint = p_fingerprint;
+    IF o_replayed THEN
+        o_posting := v_stored.posting_id;
+        o_refusal := v_stored.refusal;
+        o_amount := v_stored.amount_minor;
+        RETURN;
+    ELSIF FOUND THEN
+        o_refusal := 'key_reused';
+        RETURN;
+    ELSIF p_key < oldest_key_v1(p_now) THEN
+        o_refusal := 'key_expired';
         RETURN;
     END IF;
 
     ---- What can be given back ----------------------------------------------------------------------
 
-    SELECT p.key, p.posted_at, p.reverses INTO v_original FROM postings p WHERE p.id = p_original;
-    -- Whoever reverses the same posting waits here, and then finds the authority used.
-    PERFORM FROM posting_keys k WHERE k.key = v_original.key FOR NO KEY UPDATE;
-    v_ids := ARRAY(
+    a_ids := ARRAY(
         SELECT a.id FROM accounts a
         WHERE NOT a.house AND a.id IN (
-            SELECT unnest(ARRAY[m.debit, m.credit]) FROM moves m
-            WHERE m.posting_id = p_original AND m.posted_at = v_original.posted_at)
+            SELECT unnest(ARRAY[m.debit, m.credit]) FROM moves m WHERE m.posting_id = p_original)
         ORDER BY a.id FOR NO KEY UPDATE
     );
-    SELECT array_agg(a.balance - a.held - a.floor_minor ORDER BY a.id) INTO v_left
-    FROM accounts a WHERE a.id = ANY (v_ids);
-    o_amount := 0;
+    a_left := ARRAY(
+        SELECT a.balance - a.held - a.floor_minor FROM accounts a
+        WHERE a.id = ANY (a_ids) ORDER BY a.id
+    );
     FOR v_move IN
-        SELECT m.debit, m.credit, m.amount_minor,
-               'trust_bank' IN (d.kind, c.kind) AS trust
-        FROM moves m JOIN accounts d ON d.id = m.debit JOIN accounts c ON c.id = m.credit
-        WHERE m.posting_id = p_original AND m.posted_at = v_original.posted_at
-        ORDER BY m.line DESC
+        SELECT m.debit, m.credit, m.amount_minor FROM moves m
+        WHERE m.posting_id = p_original ORDER BY m.line DESC
     LOOP
-        IF v_move.trust THEN
-            o_refusal := 'not_reversible';
+        v_payee := array_position(a_ids, v_move.credit);
+        v_payer := array_position(a_ids, v_move.debit);
+        v_give := v_move.amount_minor;
+        IF v_payee IS NOT NULL THEN
+            v_give := greatest(0, least(v_give, a_left[v_payee]));
+            a_left[v_payee] := a_left[v_payee] - v_give;
         END IF;
-        v_at := array_position(v_ids, v_move.credit);
-        v_give := CASE WHEN v_at IS NULL THEN v_move.amount_minor
-                  ELSE greatest(0, least(v_move.amount_minor, v_left[v_at])) END;
-        CONTINUE WHEN v_give = 0;
-        IF v_at IS NOT NULL THEN
-            v_left[v_at] := v_left[v_at] - v_give;
+        IF v_payer IS NOT NULL THEN
+            a_left[v_payer] := a_left[v_payer] + v_give;
         END IF;
-        v_at := array_position(v_ids, v_move.debit);
-        IF v_at IS NOT NULL THEN
-            v_left[v_at] := v_left[v_at] + v_give;
+        IF v_give > 0 THEN
+            m_debits := m_debits || v_move.credit;
+            m_credits := m_credits || v_move.debit;
+            m_amounts := m_amounts || v_give;
         END IF;
-        v_debits := v_debits || v_move.credit;
-        v_credits := v_credits || v_move.debit;
-        v_amounts := v_amounts || v_give;
-        o_amount := o_amount + v_give;
     END LOOP;
+    o_refusal := CASE
+        WHEN v_original.id IS NULL THEN 'posting_unknown'
+        WHEN v_original.kind = 'reversal' OR v_original.authority LIKE 'bank\_line:%'
+            THEN 'not_reversible'
+        WHEN EXISTS (SELECT FROM authorities g WHERE g.authority = 'posting:' || p_original)
+            THEN 'authority_used'
+        WHEN m_amounts = '{}' THEN 'insufficient_funds'
+    END;
+    IF o_refusal IS NOT NULL THEN
+        INSERT INTO posting_keys (key, fingerprint, refusal, recorded_at)
+        VALUES (p_key, p_fingerprint, o_refusal, p_now) ON CONFLICT DO NOTHING;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'reverse_v1: somebody else uses this key now'
+            USING ERRCODE = 'serialization_failure';
+        END IF;
+        RETURN;
+    END IF;
 
+    ---- Post, and link ------------------------------------------------------------------------------
+
+    SELECT * INTO v_answer FROM post_v1(
+        p_now, ARRAY[p_key], ARRAY[p_fingerprint], ARRAY['reversal'], ARRAY[p_reference],
+        ARRAY['posting:' || p_original], ARRAY[NULL::uuid],
+        ARRAY[cardinality(m_debits)], m_debits, m_credits, m_amounts,
+        ARRAY[0], '{}', '{}', '{}', '{}', '{}'
+    );
+    o_posting := v_answer.o_postings[1];
+    o_refusal := v_answer.o_refusals[1];
+    o_replayed := v_answer.o_replayed[1];
+    IF o_refusal IS NULL AND NOT o_replayed THEN
+        SELECT sum(t) INTO o_amount FROM unnest(m_amounts) AS t;
+        UPDATE posting_keys SET amount_minor = o_amount WHERE key = p_key;
+        UPDATE posting_keys SET reversed_by = o_posting WHERE key = v_original.key;
+    END IF;
 END $$;
 
 REVOKE ALL ON FUNCTION reverse_v1 FROM PUBLIC;

@@ -1,0 +1,156 @@
+"""Taking payments to work on: at most a biller's cap in flight, each by one worker at a time.
+
+The biller's row is locked while its due payments are chosen, so the cap, the pause and the breaker
+hold over all processes. A claim is a lease by the database's clock and a fence that only rises.
+What was claimed is committed as `sent`, its hold without an expiry, before the first byte leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+from app.billers import breaker, models, settlement
+from app.billers.breaker import Standing
+from app.billers.protocols.answers import Order
+from app.billers.settlement import Claim
+from app.billers.states import State
+from app.markets.model import Biller, Market
+from app.wallet import ledger
+
+LEASE_SECONDS = 30
+
+_DUE_BILLERS = text("""
+    SELECT DISTINCT p.biller FROM payments p LEFT JOIN biller_states b ON b.biller = p.biller
+    WHERE p.due_at <= clock_timestamp()
+      AND (p.state <> 'held' OR (p.expires_at > clock_timestamp() AND b.paused_at IS NULL))
+      AND coalesce(b.open_until <= clock_timestamp(), true)
+      AND coalesce(b.probe_until <= clock_timestamp(), true)
+""")
+_LOCK_BILLER = text("SELECT biller FROM biller_states WHERE biller = :biller FOR UPDATE")
+_IN_FLIGHT = text("""
+    SELECT count(*) FROM payments WHERE biller = :biller AND lease_until > clock_timestamp()
+""")
+# Past `manual_after` nobody asks any more: house-keeping makes those manual.
+_DUE = text("""
+    SELECT id, state, hold_id FROM payments
+    WHERE biller = :biller AND product = ANY (:products) AND due_at <= clock_timestamp()
+      AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+      AND CASE WHEN state = 'held' THEN NOT :paused AND expires_at > clock_timestamp()
+          ELSE first_sent_at > clock_timestamp() - make_interval(secs => :manual_after) END
+    ORDER BY due_at LIMIT :most
+    FOR UPDATE SKIP LOCKED
+""")
+# The lease's end is also when the row is due again: that is how a dead worker's claim comes back.
+_CLAIM = text("""
+    WITH claimed AS (
+        UPDATE payments p SET
+            state = 'sent', came_from = 'held', requests = 1, fence = fence + 1,
+            first_sent_at = clock_timestamp(),
+            lease_until = clock_timestamp() + make_interval(secs => :lease),
+            due_at = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id = ANY (:fresh) AND state = 'held'
+        RETURNING p.*
+    ), events AS (
+        INSERT INTO payment_events (payment_id, at, from_state, to_state, what, facts)
+        SELECT id, :now, 'held', 'sent', 'claimed', '{}' FROM claimed
+    ), again AS (
+        UPDATE payments p SET
+            requests = requests + 1, fence = fence + 1,
+            lease_until = clock_timestamp() + make_interval(secs => :lease),
+            due_at = clock_timestamp() + make_interval(secs => :lease)
+        WHERE id = ANY (:asked) AND state IN ('sent', 'unknown')
+        RETURNING p.*
+    )
+    SELECT id, reference, biller_ref, product, customer_no, amount_minor, fence, requests
+    FROM claimed
+    UNION ALL
+    SELECT id, reference, biller_ref, product, customer_no, amount_minor, fence, requests
+    FROM again
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One call to make: `claim.request` 1 pays, any later one asks."""
+
+    claim: Claim
+    order: Order
+
+
+def due_billers(session: Session) -> list[str]:
+    """Billers with a payment that somebody should look at now; reads only."""
+    return sorted(session.scalars(_DUE_BILLERS))
+
+
+def claim(session: Session, market: Market, biller: str, most: int, now: datetime) -> list[Work]:
+    """Up to `most` due payments of a biller, `sent` and leased once the caller has committed."""
+    rules = market.billers[biller]
+    standing = _lock(session, biller)
+    room = _room(session, biller, rules, standing, most)
+    due = _due(session, biller, rules, standing, room) if room > 0 else []
+    fresh = [
+        row.id
+        for row in due
+        if row.state == State.HELD and _may_leave(session, market, row.id, row.hold_id, now)
+    ]
+    asked = [row.id for row in due if row.state != State.HELD]
+    if not fresh and not asked:
+        return []
+    if standing.breaker == "half_open":
+        breaker.take_probe(session, biller, LEASE_SECONDS)
+    values = {"fresh": fresh, "asked": asked, "lease": LEASE_SECONDS, "now": now}
+    return [_work(market, row) for row in session.execute(_CLAIM, values)]
+
+
+def _lock(session: Session, biller: str) -> Standing:
+    """From here on this transaction alone claims payments of this biller."""
+    if session.scalar(_LOCK_BILLER, {"biller": biller}) is None:
+        breaker.ensure_rows(session, [biller])
+        session.execute(_LOCK_BILLER, {"biller": biller})
+    return breaker.standings(session)[biller]
+
+
+def _room(session: Session, biller: str, rules: Biller, standing: Standing, most: int) -> int:
+    if standing.breaker == "half_open":
+        return min(1, most)
+    if standing.breaker == "open":
+        return 0
+    in_flight = session.scalar(_IN_FLIGHT, {"biller": biller}) or 0
+    return min(rules.concurrency - in_flight, most)
+
+
+def _due(
+    session: Session, biller: str, rules: Biller, standing: Standing, room: int
+) -> Sequence[Row[Any]]:
+    values = {
+        "biller": biller,
+        "paused": standing.paused,
+        # A product that left the market file stays due, and shows in `status`; the rest goes on.
+        "products": [product.code for product in rules.products],
+        "manual_after": rules.manual_after_seconds,
+        "most": room,
+    }
+    return session.execute(_DUE, values).all()
+
+
+def _may_leave(
+    session: Session, market: Market, payment_id: UUID, hold_id: UUID, now: datetime
+) -> bool:
+    """Whether a held payment may be sent: its hold is there and will not expire any more."""
+    if ledger.clear_expiry(session, hold_id):
+        return True
+    settlement.cancel(session, market, models.lock(session, payment_id), now=now)
+    return False
+
+
+def _work(market: Market, row: Row[Any]) -> Work:
+    _, _, product = market.product(row.product)
+    order = Order(row.biller_ref, product.sku, row.customer_no, row.amount_minor)
+    return Work(Claim(row.id, row.reference, row.fence, row.requests), order)

@@ -1,0 +1,169 @@
+"""Doing what was claimed: call the biller with no transaction open, then let the answer settle.
+
+    due rows ─claim, commit─▶ call in a thread ─▶ settle, commit ─▶ count for the breaker
+
+1. Each biller has its own threads, as many as its cap, so a silent one starves nobody.
+2. A call never starts after its lease: a process that was stopped in between sends nothing.
+3. An answer that cannot be recorded is lost on purpose when the lease ends; whoever claims the
+   payment next asks for it again under the same reference.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from functools import partial
+
+from sqlalchemy.exc import DBAPIError
+
+from app import failpoints
+from app.billers import breaker, claims, settlement
+from app.billers.claims import LEASE_SECONDS, Work
+from app.billers.protocols.answers import Answer, Family, Outcome
+from app.billers.states import State
+from app.db import Database
+from app.errors import DomainError
+from app.markets.model import Market
+from app.telemetry import log
+
+GLANCE_SECONDS = 0.03  # how soon work that became due beside calls in flight is seen
+RECORD_AGAIN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0)
+MARGIN_SECONDS = 2
+
+
+def clock() -> datetime:
+    """Now, aware, for facts and events; leases and due times are the database's."""
+    return datetime.now(UTC)
+
+
+class Fulfilment:
+    """The calls of one worker process to all billers; made once, lives as long as the process."""
+
+    def __init__(self, db: Database, market: Market, wires: Mapping[str, Family]) -> None:
+        self._db = db
+        self._market = market
+        self._wires = wires
+        self._pools = {
+            code: ThreadPoolExecutor(rules.concurrency, thread_name_prefix=f"biller-{code}")
+            for code, rules in market.billers.items()
+        }
+        self._flying: dict[str, set[Future[None]]] = {code: set() for code in market.billers}
+        self._running = threading.Lock()
+
+    def introduce(self) -> None:
+        """Write the rows of billers that are new in the market file; a lost try does no harm."""
+        try:
+            self._db.transact(partial(breaker.ensure_rows, billers=self._market.billers))
+        except (DomainError, DBAPIError) as error:
+            log.warning("billers_not_introduced", error=type(error).__name__)
+
+    def drain(self, *, stop: Callable[[], bool], seconds: float) -> bool:
+        """Claim and call until none is due or in flight, `seconds` have passed, or `stop()`.
+
+        True when there is more to do. Calls still in flight go on in their threads; the next
+        drain of this process, or `finish`, waits for them. One thread at a time.
+        """
+        with self._running:
+            deadline = time.monotonic() + seconds
+            while not stop():
+                started = self._launch()
+                flying = self._in_flight()
+                if not flying and not started:
+                    return False
+                if time.monotonic() >= deadline:
+                    return True
+                wait(flying, timeout=GLANCE_SECONDS)
+            return bool(self._in_flight())
+
+    def finish(self, seconds: float) -> bool:
+        """For a graceful stop: wait for calls in flight, no longer than `seconds`; all done?
+
+        What is left is covered by its lease.
+        """
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=False)
+        flying = self._in_flight()
+        return not wait(flying, timeout=seconds).not_done
+
+    def _in_flight(self) -> set[Future[None]]:
+        for calls in self._flying.values():
+            calls -= {call for call in calls if call.done()}
+        return set().union(*self._flying.values())
+
+    def _launch(self) -> int:
+        """Claim what is due, for each biller that has a thread free; how many calls began."""
+        self._in_flight()
+        started = 0
+        for biller in self._db.transact(claims.due_billers):
+            if biller not in self._wires:
+                continue
+            free = self._market.billers[biller].concurrency - len(self._flying[biller])
+            if free > 0:
+                started += self._launch_for(biller, free)
+        return started
+
+    def _launch_for(self, biller: str, free: int) -> int:
+        claimed_at = time.monotonic()
+        take = partial(claims.claim, market=self._market, biller=biller, most=free, now=clock())
+        works = self._db.transact(take, name="claim")
+        for work in works:
+            call = self._pools[biller].submit(self._fulfil, biller, work, claimed_at)
+            self._flying[biller].add(call)
+        return len(works)
+
+    def _fulfil(self, biller: str, work: Work, claimed_at: float) -> None:
+        try:
+            self._call_and_settle(biller, work, claimed_at)
+        except Exception as error:  # noqa: BLE001 - the thread's end; the lease brings it back
+            settlement.ALARMS.labels("not_settled").inc()
+            log.error(
+                "payment_not_settled", reference=work.claim.reference,
+                error=type(error).__name__, exc_info=True,
+            )  # fmt: skip
+
+    def _call_and_settle(self, biller: str, work: Work, claimed_at: float) -> None:
+        rules = self._market.billers[biller]
+        latest_start = claimed_at + LEASE_SECONDS - rules.timeout_seconds - MARGIN_SECONDS
+        if time.monotonic() > latest_start:
+            log.warning("claim_stale", reference=work.claim.reference)
+            return
+        wire = self._wires[biller]
+        # No transaction is open here: a biller may take its whole time-out to answer.
+        first = work.claim.request == 1
+        answer = wire.pay(work.order) if first else wire.ask(work.order)
+        failpoints.reach("payment.after_biller_answer")
+        state = self._record(work, answer, claimed_at + LEASE_SECONDS)
+        if state is not None:
+            log.info(
+                "biller_answered", biller=biller, reference=work.claim.reference,
+                request=work.claim.request, outcome=answer.outcome, reason=answer.reason,
+                code=answer.code, state=state,
+            )  # fmt: skip
+        self._count(biller, answer)
+
+    def _record(self, work: Work, answer: Answer, lease_end: float) -> State | None:
+        """Settle, trying again while the database is away and the lease lasts."""
+        settle = partial(
+            settlement.record, market=self._market, claim=work.claim, answer=answer, now=clock()
+        )
+        for pause in (*RECORD_AGAIN_SECONDS, None):
+            try:
+                return self._db.transact(settle, name="settle", idempotent=True)
+            except (DomainError, DBAPIError) as error:
+                log.warning("settle_again", error=type(error).__name__)
+                if pause is None or time.monotonic() + pause > lease_end:
+                    break
+                time.sleep(pause)
+        log.error("answer_lost", reference=work.claim.reference, outcome=answer.outcome)
+        return None
+
+    def _count(self, biller: str, answer: Answer) -> None:
+        rules = self._market.billers[biller]
+        if answer.in_format:
+            deposit = answer.deposit_minor if answer.outcome is Outcome.PAID else None
+            self._db.transact(partial(breaker.answered, biller=biller, deposit_minor=deposit))
+        elif self._db.transact(partial(breaker.failed, biller=biller, rules=rules)):
+            log.error("breaker_opened", biller=biller, reason=answer.reason)

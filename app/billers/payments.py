@@ -1,0 +1,228 @@
+"""From a confirmed intent to a held payment, and what people are told about payments."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app import bell
+from app.billers import breaker, models
+from app.billers.models import Payment, PaymentEvent
+from app.billers.quotes import Quote
+from app.billers.states import State
+from app.db import ring_after_commit
+from app.errors import DomainError
+from app.markets.model import Market
+from app.wallet import intents, ledger, limits
+from app.wallet.keys import derived_key, new_key
+from app.wallet.people import Person
+
+INTENT_KIND = "bill_payment"
+# Crockford's base 32 has no I, L, O, U: nothing that is misread on a small screen or by phone.
+REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+REFERENCE_LENGTH = 8
+REFERENCE_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """What a channel or the command line may show of a payment; amounts in minor units."""
+
+    id: UUID
+    reference: str
+    biller_ref: str
+    state: State
+    product_code: str
+    customer_no: str
+    customer_name: str
+    amount_minor: int
+    fee_minor: int
+    tokens: tuple[str, ...]
+    created_at: datetime
+    settled_at: datetime | None
+
+    @property
+    def total_minor(self) -> int:
+        return self.amount_minor + self.fee_minor
+
+    @property
+    def token(self) -> str | None:
+        """The first token; most sales have one."""
+        return self.tokens[0] if self.tokens else None
+
+
+@dataclass(frozen=True, slots=True)
+class PaidBefore:
+    """A customer that a person has paid for, to pay again in three replies."""
+
+    product_code: str
+    customer_no: str
+    customer_name: str
+
+
+def confirm(
+    session: Session,
+    market: Market,
+    *,
+    intent_id: UUID,
+    person: Person,
+    quote: Quote,
+    now: datetime,
+) -> PaymentView:
+    """Hold the money and queue the payment, in the caller's transaction; the bell rings after it.
+
+    The same intent confirmed again gives the payment that it made. Raises DomainError with
+    nothing changed: `intent_closed`, `intent_changed`, `intent_expired`, `biller_paused`,
+    `biller_down`, `limit_transaction`, `limit_day`, `insufficient_funds`.
+    """
+    intent = intents.take(
+        session, intent_id, person_id=person.id, fingerprint=quote.fingerprint, now=now
+    )
+    if intent.subject:
+        return outcome(session, intent.subject)
+    breaker.refuse_unless_open_for_business(session, quote.biller)
+    expires_at = now + timedelta(seconds=market.hold_seconds)
+    reference = _free_reference(session)
+    hold_id = derived_key(intent_id, "hold")
+    _hold(session, market, person, quote, hold_id, expires_at, reference, now)
+    payment_id = new_key()
+    row = {
+        "id": payment_id,
+        "reference": reference,
+        "biller_ref": payment_id.hex,
+        "intent_id": intent_id,
+        "person_id": person.id,
+        "wallet_id": person.wallet_id,
+        "hold_id": hold_id,
+        "biller": quote.biller,
+        "product": quote.product_code,
+        "customer_no": quote.customer_no,
+        "customer_name": quote.customer_name,
+        "currency": quote.currency,
+        "amount_minor": quote.amount_minor,
+        "fee_minor": quote.fee_minor,
+        "tax_minor": quote.tax_minor,
+        "commission_minor": quote.commission_minor,
+        "state": State.HELD,
+        "created_at": now,
+        "expires_at": expires_at,
+        "due_at": now,
+    }
+    session.execute(insert(Payment).values(row))
+    models.note(session, payment_id, State.HELD, "confirmed", now=now)
+    intents.close(session, intent, payment_id, now)
+    ring_after_commit(session, bell.PAYMENTS)
+    return outcome(session, payment_id)
+
+
+def _hold(
+    session: Session,
+    market: Market,
+    person: Person,
+    quote: Quote,
+    hold_id: UUID,
+    expires_at: datetime,
+    reference: str,
+    now: datetime,
+) -> None:
+    answer = ledger.hold(
+        session,
+        key=hold_id,
+        account_id=person.wallet_id,
+        amount_minor=quote.total_minor,
+        expires_at=expires_at,
+        reference=reference,
+        counts=limits.of_payment(market, person, quote.amount_minor, now),
+        now=now,
+    )
+    if answer.refusal is None:
+        return
+    if answer.refusal == "insufficient_funds":
+        available = ledger.balance(session, person.wallet_id).available_minor
+        written = market.currency.format
+        raise DomainError(
+            answer.refusal, total=written(quote.total_minor), available=written(available)
+        )
+    raise limits.refusal(market, person, answer.refusal)
+
+
+def _free_reference(session: Session) -> str:
+    """A reference that no payment has. Two payments in the same instant could still draw the same
+    one of 2^40; the unique constraint then undoes the later one, with nothing taken."""
+    for _ in range(REFERENCE_TRIES):
+        reference = "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
+        if session.scalar(select(Payment.id).where(Payment.reference == reference)) is None:
+            return reference
+    raise AssertionError(f"{REFERENCE_TRIES} random references were all taken")
+
+
+def outcome(session: Session, payment_id: UUID) -> PaymentView:
+    """A payment as it stands now. Raises NoResultFound."""
+    return _view(session.execute(_SHOWN.where(Payment.id == payment_id)).one())
+
+
+def of_reference(session: Session, reference: str) -> PaymentView | None:
+    """The payment that people call by this reference, typed in any case."""
+    row = session.execute(_SHOWN.where(Payment.reference == reference.strip().upper())).first()
+    return _view(row) if row else None
+
+
+def recent(session: Session, person_id: UUID, limit: int) -> list[PaymentView]:
+    """A person's payments, newest first."""
+    statement = _SHOWN.where(Payment.person_id == person_id)
+    return _views(session, statement.order_by(Payment.id.desc()).limit(limit))
+
+
+def tokens(session: Session, person_id: UUID, limit: int = 5) -> list[PaymentView]:
+    """A person's paid payments that have a token, newest first."""
+    statement = _SHOWN.where(
+        Payment.person_id == person_id,
+        Payment.state == State.CAPTURED,
+        func.cardinality(Payment.tokens) > 0,
+    )
+    return _views(session, statement.order_by(Payment.id.desc()).limit(limit))
+
+
+def last_customers(session: Session, person_id: UUID, limit: int = 3) -> list[PaidBefore]:
+    """The customers that a person last paid for, newest first, each once."""
+    each = (
+        select(Payment.id, Payment.product, Payment.customer_no, Payment.customer_name)
+        .where(Payment.person_id == person_id, Payment.state == State.CAPTURED)
+        .distinct(Payment.product, Payment.customer_no)
+        .order_by(Payment.product, Payment.customer_no, Payment.id.desc())
+        .subquery()
+    )
+    rows = session.execute(select(each).order_by(each.c.id.desc()).limit(limit))
+    return [PaidBefore(row.product, row.customer_no, row.customer_name) for row in rows]
+
+
+def timeline(session: Session, payment_id: UUID) -> Sequence[PaymentEvent]:
+    """Everything that happened to a payment, oldest first."""
+    statement = select(PaymentEvent).where(PaymentEvent.payment_id == payment_id)
+    return session.scalars(statement.order_by(PaymentEvent.id)).all()
+
+
+_SHOWN: Select[*tuple[Any, ...]] = select(
+    Payment.id, Payment.reference, Payment.biller_ref, Payment.state, Payment.product,
+    Payment.customer_no, Payment.customer_name, Payment.amount_minor, Payment.fee_minor, Payment.tokens,
+    Payment.created_at, Payment.settled_at,
+)  # fmt: skip
+
+
+def _views(session: Session, statement: Select[*tuple[Any, ...]]) -> list[PaymentView]:
+    return [_view(row) for row in session.execute(statement)]
+
+
+def _view(row: Any) -> PaymentView:
+    values = row._asdict()
+    product, sold = values.pop("product"), values.pop("tokens")
+    values["state"] = State(values["state"])
+    return PaymentView(product_code=product, tokens=tuple(sold or ()), **values)

@@ -1,0 +1,285 @@
+"""What an answer does to a payment: state, money, event and SMS, in one transaction.
+
+1. The payment's row is locked first, then the ledger's; so nothing settles twice.
+2. A success counts whoever brings it: the biller sold this reference, and the money follows.
+3. A refusal counts only under the current fence. An older worker's refusal says nothing about a
+   request that a newer one has sent since.
+4. What contradicts a decided payment moves no person's money: suspense, event, alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from prometheus_client import Counter
+from sqlalchemy import func, update
+from sqlalchemy.orm import Session
+
+from app.billers import models
+from app.billers.models import Payment
+from app.billers.protocols.answers import Answer, Outcome
+from app.billers.states import State
+from app.markets.model import Biller, Market
+from app.notices import Recipient, notify
+from app.telemetry import log
+from app.wallet import ledger
+from app.wallet.keys import derived_key
+from app.wallet.ledger import Move, Posting
+from app.wallet.people import Person
+
+POSTING_KIND = "bill_payment"
+UNDECIDED = (State.SENT, State.UNKNOWN, State.MANUAL)
+ALARMS = Counter("kibanda_payment_alarms_total", "Payments that need a person to look", ["kind"])
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's right to call the biller once for a payment, until its lease ends."""
+
+    payment_id: UUID
+    reference: str
+    fence: int
+    request: int  # 1 for the first that may ever have left
+
+
+class PostingRefusedError(RuntimeError):
+    """The ledger refused what a payment's state calls for; a person must look."""
+
+
+def record(session: Session, market: Market, claim: Claim, answer: Answer, now: datetime) -> State:
+    """Let one answer of the biller take effect; the state of the payment after it."""
+    payment = models.lock(session, claim.payment_id)
+    current = payment.fence == claim.fence
+    facts = {"request": claim.request, "reason": answer.reason, "code": answer.code}
+    refused = answer.outcome is Outcome.REFUSED or (
+        answer.outcome is Outcome.REFUSED_FIRST and claim.request == 1
+    )
+    if answer.outcome is Outcome.PAID:
+        paid(session, market, payment, answer.tokens, now=now, facts=facts)
+    elif refused and current and payment.state in (State.SENT, State.UNKNOWN):
+        release(session, market, payment, now=now, facts=facts)
+    elif answer.outcome is Outcome.REFUSED and payment.state == State.CAPTURED:
+        returned(session, payment, now=now, facts=facts)
+    elif current and payment.state in (State.SENT, State.UNKNOWN):
+        _ask_later(session, market, payment, now=now, facts=facts)
+    else:
+        _note(session, payment, "late_answer", now, facts)
+    return State(payment.state)
+
+
+def paid(
+    session: Session,
+    market: Market,
+    payment: Payment,
+    tokens: tuple[str, ...],
+    *,
+    now: datetime,
+    facts: Mapping[str, Any],
+) -> None:
+    """The biller sold it: capture, or, when the money was already given back, `paid_late`."""
+    state = State(payment.state)
+    if state in UNDECIDED:
+        _capture(session, market, payment, tokens, now=now, facts=facts)
+    elif state is State.RELEASED:
+        paid_late(session, payment, tokens, now=now, facts=facts)
+    elif list(tokens) == payment.tokens:
+        _note(session, payment, "paid_again", now, facts)
+    else:
+        _note(session, payment, "other_token", now, facts)
+        _alarm("other_token", payment)
+
+
+def _capture(
+    session: Session,
+    market: Market,
+    payment: Payment,
+    tokens: tuple[str, ...],
+    *,
+    now: datetime,
+    facts: Mapping[str, Any],
+) -> None:
+    net_fee = payment.fee_minor - payment.tax_minor - payment.commission_minor
+    shares = (
+        (f"settlement:{payment.biller}", payment.amount_minor),
+        ("tax", payment.tax_minor),
+        ("commission", payment.commission_minor),
+        ("fees", net_fee),
+    )
+    moves = tuple(
+        Move(payment.wallet_id, ledger.house_account(session, name, payment.currency), part)
+        for name, part in shares
+        if part
+    )
+    _post(session, payment, "capture", moves, now=now, hold_id=payment.hold_id)
+    models.shift(
+        session, payment, State.CAPTURED, "paid", now=now, facts=facts,
+        tokens=list(tokens), settled_at=now, due_at=None, lease_until=None,
+    )  # fmt: skip
+    _tell(session, market, payment, "payment_paid", now)
+
+
+def release(
+    session: Session, market: Market, payment: Payment, *, now: datetime, facts: Mapping[str, Any]
+) -> None:
+    """The biller did not sell it: the money goes back, and the SMS says so."""
+    if not ledger.release(session, payment.hold_id, reason="refused", now=now):
+        raise PostingRefusedError(f"the hold of {payment.reference} is not held")
+    models.shift(
+        session, payment, State.RELEASED, "refused", now=now, facts=facts,
+        settled_at=now, due_at=None, lease_until=None,
+    )  # fmt: skip
+    _tell(session, market, payment, "payment_refused", now)
+
+
+def paid_late(
+    session: Session,
+    payment: Payment,
+    tokens: tuple[str, ...],
+    *,
+    now: datetime,
+    facts: Mapping[str, Any],
+) -> None:
+    """Sold after the person got the money back: we owe the biller, out of suspense."""
+    _between_house_accounts(session, payment, "late", now)
+    models.shift(
+        session, payment, State.PAID_LATE, "paid_late", now=now, facts=facts, tokens=list(tokens)
+    )
+    _alarm("paid_late", payment)
+
+
+def returned(
+    session: Session, payment: Payment, *, now: datetime, facts: Mapping[str, Any]
+) -> None:
+    """The biller took a sale back: what we owed it waits in suspense for a decision."""
+    _between_house_accounts(session, payment, "returned", now)
+    models.shift(session, payment, State.RETURNED, "returned", now=now, facts=facts)
+    _alarm("returned", payment)
+
+
+def to_manual(session: Session, market: Market, payment: Payment, *, now: datetime) -> None:
+    """Asking has ended without an answer: the hold stays, and two people must decide.
+
+    The fence rises, so that an answer still on its way can only be a success or a note.
+    """
+    if payment.state == State.SENT:
+        models.shift(session, payment, State.UNKNOWN, "no_answer", now=now)
+    models.shift(
+        session, payment, State.MANUAL, "asked_long_enough", now=now,
+        facts={"requests": payment.requests},
+        due_at=None, lease_until=None, fence=payment.fence + 1,
+    )  # fmt: skip
+    _alarm("manual", payment)
+    _tell(session, market, payment, "payment_manual", now)
+
+
+def cancel(session: Session, market: Market, payment: Payment, *, now: datetime) -> None:
+    """It was never sent and its time is over: the money goes back. The row is locked and `held`."""
+    # False is no mistake here: the ledger's own expiry may have given it back a moment ago.
+    ledger.release(session, payment.hold_id, reason="not sent in time", now=now)
+    models.shift(
+        session, payment, State.CANCELLED, "not_sent_in_time", now=now, settled_at=now, due_at=None
+    )
+    _tell(session, market, payment, "payment_cancelled", now)
+
+
+def _ask_later(
+    session: Session, market: Market, payment: Payment, *, now: datetime, facts: Mapping[str, Any]
+) -> None:
+    rules = market.billers[payment.biller]
+    # Ends on the database's clock in house-keeping too (`expiry`); this is only the quicker way.
+    asked_until = payment.first_sent_at or now
+    if now >= asked_until + timedelta(seconds=rules.manual_after_seconds):
+        _note(session, payment, "asked", now, facts)
+        to_manual(session, market, payment, now=now)
+        return
+    wait = ask_after(rules, payment.requests)
+    due_at = func.clock_timestamp() + timedelta(seconds=wait)
+    if payment.state == State.SENT:
+        models.shift(
+            session, payment, State.UNKNOWN, "no_answer", now=now, facts=facts,
+            due_at=due_at, lease_until=None,
+        )  # fmt: skip
+        return
+    session.execute(
+        update(Payment).where(Payment.id == payment.id).values(due_at=due_at, lease_until=None)
+    )
+    _note(session, payment, "asked", now, facts)
+
+
+def ask_after(rules: Biller, requests: int) -> int:
+    """Seconds until the next question after `requests` of them; the last in the file repeats."""
+    steps = rules.ask_after_seconds
+    return steps[min(max(requests, 1), len(steps)) - 1]
+
+
+def _between_house_accounts(session: Session, payment: Payment, why: str, now: datetime) -> None:
+    settlement = ledger.house_account(session, f"settlement:{payment.biller}", payment.currency)
+    suspense = ledger.house_account(session, f"suspense:{why}", payment.currency)
+    debit, credit = (suspense, settlement) if why == "late" else (settlement, suspense)
+    moves = (Move(debit, credit, payment.amount_minor),)
+    _post(session, payment, why, moves, now=now, authority=f"payment:{payment.id}:{why}")
+
+
+def _post(
+    session: Session,
+    payment: Payment,
+    step: str,
+    moves: tuple[Move, ...],
+    *,
+    now: datetime,
+    hold_id: UUID | None = None,
+    authority: str | None = None,
+) -> None:
+    posting = Posting(
+        key=derived_key(payment.id, step),
+        kind=POSTING_KIND if step == "capture" else f"{POSTING_KIND}_{step}",
+        moves=moves,
+        reference=payment.reference,
+        authority=authority,
+        hold_id=hold_id,
+    )
+    (answer,) = ledger.post(session, [posting], now=now)
+    if answer.refusal:
+        raise PostingRefusedError(f"{step} of {payment.reference}: {answer.refusal}")
+
+
+def _tell(session: Session, market: Market, payment: Payment, kind: str, now: datetime) -> None:
+    person = session.get_one(Person, payment.person_id)
+    balance = ledger.balance(session, payment.wallet_id)
+    facts = {
+        "amount_minor": payment.amount_minor,
+        "fee_minor": payment.fee_minor,
+        "total_minor": payment.total_minor,
+        "tokens": payment.tokens or [],
+        "reference": payment.reference,
+        "product": _product_name(market, payment.product),
+        "customer_no": payment.customer_no,
+        "balance_minor": balance.available_minor,
+        "at": now.isoformat(),
+    }
+    recipient = Recipient(person.msisdn, person.language, person.id)
+    message_id = derived_key(payment.id, "message", kind)
+    notify(
+        session, kind, recipient, message_id=message_id, subject=payment.id, facts=facts, now=now
+    )
+
+
+def _product_name(market: Market, code: str) -> str:
+    """A product may have left the market file while its payment was on the way."""
+    names = {p.code: p.name for biller in market.billers.values() for p in biller.products}
+    return names.get(code, code)
+
+
+def _note(
+    session: Session, payment: Payment, what: str, now: datetime, facts: Mapping[str, Any]
+) -> None:
+    models.note(session, payment.id, State(payment.state), what, now=now, facts=facts)
+
+
+def _alarm(kind: str, payment: Payment) -> None:
+    ALARMS.labels(kind).inc()
+    log.error("payment_alarm", kind=kind, reference=payment.reference, biller=payment.biller)

@@ -1,0 +1,116 @@
+"""L8: assembly. `build_runtime` makes the parts of a process, `create_app` hangs views on them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import cli, failpoints, health, markets, telemetry
+from app.bell import Bell
+from app.billers import protocols
+from app.billers.inquiries import Inquiries
+from app.db import Database
+from app.gateways.africastalking_sms import AfricasTalkingSms
+from app.runtime import Runtime
+from app.sealing import Sealer
+from app.settings import Settings
+from app.text import Catalogues
+from app.ussd.engine import Engine
+from app.ussd.hop import Surroundings
+from app.ussd.menus import book
+from app.ussd.menus.services import Services
+from app.ussd.session import SessionStore
+from app.wallet.pins import Pins
+from app.web import callbacks, status
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+BODY_BYTES_MOST = 64 * 1024
+
+
+def build_runtime(settings: Settings | None = None) -> Runtime:
+    """The parts of one process. Nothing connects until it is used.
+
+    Raises MarketError for a market file that cannot be used and ValueError for settings that
+    must not go live.
+    """
+    settings = settings or Settings()
+    telemetry.configure(settings.log_level)
+    market = markets.load(settings.kibanda_market)
+    if not market.demo:
+        settings.refuse_demo_secrets()
+    if settings.kibanda_failpoint:
+        failpoints.arm(settings.kibanda_failpoint)
+    bell = Bell(settings.redis_url)
+    db = Database(settings.database_url, pool_size=settings.web_threads, ring=bell.ring)
+    health.guard(db.engine)
+    sealer = Sealer(settings.pin_key_ring)
+    catalogues = Catalogues(market.languages)
+    pins = Pins(sealer, market.pin)
+    wires = protocols.wires(market, settings)
+    inquiries = Inquiries(db, market, wires)
+    services = Services(db=db, pins=pins, inquiries=inquiries)
+    around = Surroundings(services, market, catalogues, sealer, lambda: datetime.now(UTC))
+    engine = Engine(
+        [book(market)],
+        around,
+        SessionStore(settings.redis_url, settings.session_key_bytes),
+        wait_places=max(1, settings.web_threads // 4),
+    )
+    return Runtime(
+        settings=settings,
+        market=market,
+        catalogues=catalogues,
+        db=db,
+        bell=bell,
+        pins=pins,
+        sms_gateway=AfricasTalkingSms.from_settings(settings),
+        wires=wires,
+        inquiries=inquiries,
+        engine=engine,
+        migration_head=_migration_head(),
+    )
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The Flask app of the web process and of the command line."""
+    runtime = build_runtime(settings)
+    app = Flask("app")
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MOST
+    app.extensions["kibanda"] = runtime
+    app.register_blueprint(callbacks.blueprint(runtime))
+    app.register_blueprint(status.blueprint(runtime))
+    cli.register(app)
+    if runtime.settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            app.wsgi_app, x_for=runtime.settings.trusted_proxies
+        )
+    return app
+
+
+def create_web() -> Flask:
+    """`create_app` for the web server. Raises as `go_live` does."""
+    app = create_app()
+    go_live(app.extensions["kibanda"])
+    return app
+
+
+def go_live(runtime: Runtime) -> None:
+    """For processes that handle money: a fit database role, durability, every biller's wire.
+
+    Raises health.Unfit, and ValueError naming a biller without credentials.
+    """
+    health.check_role_and_durability(runtime.db.engine)
+    protocols.refuse_missing_credentials(runtime.market, runtime.settings)
+
+
+def _migration_head() -> str:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    assert head is not None
+    return head

@@ -1,0 +1,34 @@
+"""L6: the assembled parts of one process, made by the factory for web, workers and commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.bell import Bell
+from app.billers.inquiries import Inquiries
+from app.billers.protocols import Family
+from app.db import Database
+from app.gateways.africastalking_sms import AfricasTalkingSms
+from app.markets import Market
+from app.settings import Settings
+from app.text import Catalogues
+from app.ussd.engine import Engine
+from app.ussd.menus.services import Services
+from app.wallet.pins import Pins
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything that is made once a process. `migration_head` is the schema this release needs."""
+
+    settings: Settings
+    market: Market
+    catalogues: Catalogues
+    db: Database
+    bell: Bell
+    pins: Pins
+    sms_gateway: AfricasTalkingSms
+    wires: dict[str, Family]
+    inquiries: Inquiries
+    engine: Engine[Services]
+    migration_head: str

@@ -1,0 +1,152 @@
+"""From the kind and the facts of a notice to its text: GSM-7, one part, in the person's language.
+
+Amounts become the market's currency, times its local time, tokens groups that can be read out.
+Names come from people and billers: they are clipped and lose what GSM-7 has not, so that a name
+can neither push a receipt into a second part nor turn it into UCS-2.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from app.billers import tokens
+from app.markets import Market
+from app.text import Catalogues
+from app.text.width import GSM7_BASIC, clip, is_gsm7, septets, sms_parts
+
+KINDS = (
+    "payment_paid",
+    "payment_refused",
+    "payment_cancelled",
+    "payment_manual",
+    "registered",
+    "pin_changed",
+    "pin_locked",
+    "deposit_received",
+)
+# The sentences of a payment, by how many tokens the biller gave for it.
+_PAID = {0: "payment_paid_no_token", 1: "payment_paid"}
+_PAID_MORE = "payment_paid_tokens"
+SENTENCES = (*KINDS, _PAID[0], _PAID_MORE)
+TOKENS_MOST = 3  # two of a key change, one of credit (IEC 62055-41)
+_CHARS_MOST = {"name": 20, "product": 20, "customer_no": 20, "reference": 12, "service_code": 20}
+_OTHER_CHARS_MOST = 20
+
+
+class ReceiptError(Exception):
+    """A notice that cannot be put into words; the text names the kind and what is wrong."""
+
+
+def render(
+    catalogues: Catalogues, market: Market, kind: str, language: str, facts: Mapping[str, Any]
+) -> str:
+    """The SMS of a notice. A language that the market has dropped becomes its default.
+
+    Raises ReceiptError for an unknown kind and for missing or malformed facts.
+    """
+    if language not in catalogues.languages:
+        language = market.default_language
+    try:
+        words = _words(market, facts)
+        return catalogues.say(language, f"sms.{_sentence(kind, facts)}", words)
+    except (KeyError, ValueError, TypeError) as error:
+        raise ReceiptError(f"{kind}: {type(error).__name__} {error}") from error
+
+
+def faults(catalogues: Catalogues, market: Market) -> Iterator[str]:
+    """What `check` has to say: each sentence of each language with the longest facts of a market."""
+    for name in SENTENCES:
+        places = {
+            language: _places(catalogues, language, name) for language in catalogues.languages
+        }
+        for language, found in places.items():
+            where = f"sms.{name} in {language}"
+            if found is None:
+                yield f"{where}: there is no sentence"
+                continue
+            if found != places[market.default_language]:
+                yield f"{where}: other facts than in {market.default_language}"
+            text = catalogues.say(language, f"sms.{name}", _words(market, longest_facts(market)))
+            if not is_gsm7(text):
+                yield f"{where}: not GSM-7"
+            elif sms_parts(text) > 1:
+                yield f"{where}: {septets(text)} septets"
+
+
+def longest_facts(market: Market) -> dict[str, Any]:
+    """Facts of every kind, each as long as this market lets it be."""
+    products = [product for biller in market.billers.values() for product in biller.products]
+    amount = max(product.max_minor for product in products)
+    fee = max(band.fee_minor for tariff in market.tariffs.values() for band in tariff.bands)
+    # What is given back may lift a full wallet above its limit.
+    balance = max(tier.balance_minor for tier in market.tiers.values()) + amount + fee
+    return {
+        "amount_minor": amount,
+        "fee_minor": fee,
+        "total_minor": amount + fee,
+        "balance_minor": balance,
+        "token": str(tokens.LARGEST),
+        "tokens": [str(tokens.LARGEST)] * TOKENS_MOST,
+        "reference": "M" * 10,
+        "product": max((product.name for product in products), key=len),
+        "customer_no": "8" * max(product.customer_digits for product in products),
+        "name": "M" * 40,
+        "service_code": max(market.service_codes, key=len),
+        "minutes": market.pin.lock_seconds // 60,
+        "at": "2026-12-28T23:58:00+00:00",
+    }
+
+
+def _sentence(kind: str, facts: Mapping[str, Any]) -> str:
+    if kind not in KINDS:
+        raise ValueError("unknown kind")
+    if kind != "payment_paid":
+        return kind
+    count = len(facts["tokens"]) if "tokens" in facts else 1
+    return _PAID.get(count, _PAID_MORE)
+
+
+def _words(market: Market, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts as people read them: `amount_minor` becomes `amount`, and so on."""
+    words = {"care": market.care_number}
+    for name, value in facts.items():
+        if name.endswith("_minor"):
+            words[name.removesuffix("_minor")] = market.currency.format(value)
+        elif name == "at":
+            local = datetime.fromisoformat(value).astimezone(market.zone)
+            words[name] = local.strftime("%d/%m %H:%M")
+        elif name == "tokens":
+            written = [_token(token) for token in value]
+            words[name] = " ".join(written)
+            if len(written) == 1:
+                words["token"] = written[0]
+        elif name == "token":
+            words[name] = _token(value)
+        else:
+            words[name] = plain(str(value), _CHARS_MOST.get(name, _OTHER_CHARS_MOST))
+    return words
+
+
+def _token(written: str) -> str:
+    digits = tokens.parse(written)
+    return plain(written, 24) if digits is None else tokens.grouped(digits)
+
+
+def plain(value: str, most: int) -> str:
+    """At most `most` characters, each one septet: `Ŋgũgĩ` becomes `gugi`, emoji go."""
+    kept = (
+        char if char in GSM7_BASIC else _without_marks(char) for char in clip(value, len(value) + 1)
+    )
+    return clip("".join(kept), most)
+
+
+def _without_marks(char: str) -> str:
+    return "".join(base for base in unicodedata.normalize("NFKD", char) if base in GSM7_BASIC)
+
+
+def _places(catalogues: Catalogues, language: str, name: str) -> set[str] | None:
+    key = f"sms.{name}"
+    return catalogues.placeholders(language, key) if catalogues.has(language, key) else None

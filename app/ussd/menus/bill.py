@@ -1,0 +1,319 @@
+"""Pay a bill: product → customer number → amount → confirmation with PIN → outcome.
+
+The confirmation asks for the PIN: what the person agrees to and the agreement are one screen.
+Showing it makes the intent that lets the money move once.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.billers import catalogue, payments
+from app.billers.payments import PaymentView
+from app.billers.quotes import Quote, quote
+from app.billers.tokens import grouped
+from app.errors import DomainError
+from app.text.width import clip
+from app.ussd.menus.services import Services, caller, check_pin
+from app.ussd.states import Ask, End, Hop, Item, Pick, Secret, State, Step, Wait
+from app.wallet import intents, people
+from app.wallet.keys import new_key
+
+NAME_MOST = 20
+SCREEN_OF_STATE = {
+    "captured": "bill.paid",
+    "released": "bill.returned",
+    "cancelled": "bill.cancelled",
+    "manual": "bill.manual",
+    "returned": "bill.manual",
+    "paid_late": "bill.returned",
+}
+OUTCOMES = (
+    "bill.paid",
+    "bill.more_tokens",
+    "bill.returned",
+    "bill.cancelled",
+    "bill.manual",
+    "bill.progress",
+    "bill.open",
+    "bill.closed",
+)
+
+def products(hop: Hop[Services]) -> list[Item]:
+    found = catalogue.products(hop.market, "electricity")
+    return [Item(product.code, {"product": product.name}) for product in found]
+
+
+def choose(hop: Hop[Services], product_code: str) -> str:
+    hop.data["product"] = product_code
+    return "bill.meter"
+
+
+def choose_again(hop: Hop[Services]) -> str:
+    hop.data["product"], hop.data["customer_no"] = hop.data["again"]
+    return "bill.inquiry"
+
+
+def product_facts(hop: Hop[Services]) -> dict[str, object]:
+    _, _, product = catalogue.find(hop.market, hop.data["product"])
+    return {"product": product.name, "digits": product.customer_digits}
+
+
+def parse_meter(hop: Hop[Services], typed: str) -> str:
+    _, _, product = catalogue.find(hop.market, hop.data["product"])
+    return catalogue.customer_number(product, typed)
+
+
+def accept_meter(hop: Hop[Services], customer_no: str) -> str:
+    hop.data["customer_no"] = customer_no
+    return "bill.inquiry"
+
+
+def inquire(hop: Hop[Services]) -> str:
+    """Ask the biller whose meter this is; no money and no transaction is open."""
+    try:
+        customer = hop.services.inquiries.inquire(hop.data["product"], hop.data["customer_no"])
+    except DomainError as error:
+        return {
+            "customer_unknown": "bill.meter_unknown",
+            "biller_slow": "bill.slow",
+        }.get(error.code, "bill.down")
+    hop.data["name"] = clip(customer.name, NAME_MOST)
+    return "bill.amount"
+
+
+def amount_facts(hop: Hop[Services]) -> dict[str, object]:
+    _, _, product = catalogue.find(hop.market, hop.data["product"])
+    return {
+        "name": hop.data["name"],
+        "customer_no": hop.data["customer_no"],
+        "least_minor": product.min_minor,
+        "most_minor": product.max_minor,
+    }
+
+
+def parse_amount(hop: Hop[Services], typed: str) -> Quote:
+    amount_minor = hop.market.currency.parse(typed)
+    return quote(
+        hop.market, hop.data["product"], hop.data["customer_no"], hop.data["name"], amount_minor
+    )
+
+
+def accept_amount(hop: Hop[Services], quoted: Quote) -> str:
+    """Another amount is another intent; the deadline runs from showing the confirmation."""
+    deadline = hop.now + timedelta(seconds=hop.market.confirm_seconds)
+    hop.data["amount"] = quoted.amount_minor
+    hop.data["intent"] = str(new_key())
+    hop.data["deadline"] = int(deadline.timestamp())
+    return "bill.confirm"
+
+
+def quoted(hop: Hop[Services]) -> Quote:
+    data = hop.data
+    return quote(hop.market, data["product"], data["customer_no"], data["name"], data["amount"])
+
+
+def confirm_facts(hop: Hop[Services]) -> dict[str, object]:
+    shown = quoted(hop)
+    return {
+        "product": shown.product_name,
+        "customer_no": shown.customer_no,
+        "name": shown.customer_name,
+        "amount_minor": shown.amount_minor,
+        "fee_minor": shown.fee_minor,
+        "total_minor": shown.total_minor,
+    }
+
+
+def confirm(hop: Hop[Services], pin: str) -> str:
+    """One right PIN, one intent, one payment, whatever is retried."""
+    services, person_id, agreed = hop.services, caller(hop).id, quoted(hop)
+    intent_id = uuid.UUID(hop.data["intent"])
+
+    def note_intent(session: Session) -> None:
+        intents.open_intent(
+            session,
+            intent_id,
+            session_hash=hop.session_hash,
+            person_id=person_id,
+            kind="bill_payment",
+            fingerprint=agreed.fingerprint,
+            deadline=datetime.fromtimestamp(hop.data["deadline"], UTC),
+            now=hop.now,
+        )
+
+    def pay(session: Session) -> uuid.UUID:
+        services.pins.passed(session, person_id)
+        person = people.get(session, person_id)
+        return payments.confirm(
+            session, hop.market, person=person, intent_id=intent_id, quote=agreed, now=hop.now
+        ).id
+
+    check_pin(hop, pin, also=note_intent)
+
+    try:
+        payment_id = services.db.transact(pay, name="confirm", idempotent=True)
+    except DomainError as error:
+        if not error.retryable:
+            services.db.transact(lambda session: _refused(hop, session, person_id))
+        raise
+    hop.data["payment"] = str(payment_id)
+    return "bill.wait"
+
+
+def _refused(hop: Hop[Services], session: Session, person_id: uuid.UUID) -> None:
+    """The PIN was right though the money did not move: the try is given back."""
+    hop.services.pins.passed(session, person_id)
+    intents.abandon(session, person_id, now=hop.now)
+
+
+def poll(hop: Hop[Services]) -> str | None:
+    """The screen of a known outcome; None while there is none."""
+    screen = _screen(_view(hop))
+    return None if screen == "bill.progress" else screen
+
+
+def _screen(view: PaymentView) -> str:
+    if view.state == "captured" and len(view.tokens) > 1:
+        return "bill.more_tokens"
+    return SCREEN_OF_STATE.get(view.state, "bill.progress")
+
+
+def outcome_of_lost_session(hop: Hop[Services]) -> str | None:
+    """After a lost Redis: what became of the intent that this very session opened."""
+
+    def read(session: Session) -> intents.Intent | None:
+        found = intents.of_session(session, hop.session_hash)
+        if found and found.state == "open":
+            intents.abandon(session, found.person_id, now=hop.now)
+            session.refresh(found)
+        return found
+
+    found = hop.services.db.transact(read)
+    if found is None:
+        return None
+    if found.subject is None:
+        return "bill.open" if found.state == "open" else "bill.closed"
+    hop.data["payment"] = str(found.subject)
+    return _screen(_view(hop))
+
+
+def _view(hop: Hop[Services]) -> PaymentView:
+    payment_id = uuid.UUID(hop.data["payment"])
+    return hop.services.db.transact(lambda session: payments.outcome(session, payment_id))
+
+
+def outcome_facts(hop: Hop[Services]) -> dict[str, object]:
+    view = _view(hop)
+    _, _, product = catalogue.find(hop.market, view.product_code)
+    tokens = [grouped(token) for token in view.tokens]
+    return {
+        "product": product.name,
+        "customer_no": view.customer_no,
+        "amount_minor": view.amount_minor,
+        "fee_minor": view.fee_minor,
+        "reference": view.reference,
+        "token": tokens[0] if tokens else "",
+        "tokens": "\n".join(tokens),
+    }
+
+
+_METER_REFUSALS = ("customer_number_length", "customer_number_check")
+_AMOUNT_REFUSALS = ("amount_not_a_number", "amount_too_small", "amount_too_large", "amount_step")
+_PAY_REFUSALS = (
+    "pin_locked",
+    "insufficient_funds",
+    "limit_transaction",
+    "limit_day",
+    "intent_closed",
+    "intent_changed",
+    "intent_expired",
+    "biller_paused",
+    "biller_down",
+)
+
+STATES: tuple[State[Any], ...] = (
+    Pick(
+        "bill.product",
+        text="menus.bill.title",
+        item="menus.bill.product",
+        items=products,
+        accept=choose,
+        goes=("bill.meter",),
+        empty="bill.none",
+        reads=False,
+    ),
+    End("bill.none", text="menus.bill.none"),
+    Ask(
+        "bill.meter",
+        text="menus.bill.meter",
+        facts=product_facts,
+        parse=parse_meter,
+        accept=accept_meter,
+        goes=("bill.inquiry",),
+        refusals=_METER_REFUSALS,
+    ),
+    Ask(
+        "bill.meter_unknown",
+        text="menus.bill.meter_unknown",
+        facts=product_facts,
+        parse=parse_meter,
+        accept=accept_meter,
+        goes=("bill.inquiry",),
+        refusals=_METER_REFUSALS,
+    ),
+    Step("bill.again", run=choose_again, goes=("bill.inquiry",), reads=False),
+    Step(
+        "bill.inquiry",
+        run=inquire,
+        goes=("bill.amount", "bill.meter_unknown", "bill.slow", "bill.down"),
+        slow=True,
+        crowded="bill.slow",
+    ),
+    End("bill.slow", text="menus.bill.slow", facts=product_facts),
+    End("bill.down", text="menus.bill.down", facts=product_facts),
+    Ask(
+        "bill.amount",
+        text="menus.bill.amount",
+        facts=amount_facts,
+        parse=parse_amount,
+        accept=accept_amount,
+        goes=("bill.confirm",),
+        refusals=_AMOUNT_REFUSALS,
+    ),
+    Secret(
+        "bill.confirm",
+        text="menus.bill.confirm",
+        facts=confirm_facts,
+        accept=confirm,
+        goes=("bill.wait",),
+        refusals=("pin_wrong",),
+        ends=_PAY_REFUSALS,
+        again="menus.bill.confirm_again",
+        commits=True,
+    ),
+    Wait(
+        "bill.wait",
+        poll=poll,
+        goes=("bill.paid", "bill.more_tokens", "bill.returned", "bill.cancelled", "bill.manual"),
+        late="bill.progress",
+    ),
+    *(
+        End(
+            name,
+            text=f"menus.{name}",
+            facts=outcome_facts,
+            reads=True,
+            private=name in {"bill.paid", "bill.more_tokens"},
+            pages=name == "bill.more_tokens",
+        )
+        for name in OUTCOMES
+        if name not in {"bill.open", "bill.closed"}
+    ),
+    End("bill.open", text="menus.news.open"),
+    End("bill.closed", text="menus.news.not_done"),
+)

@@ -1,0 +1,139 @@
+"""An unregistered number opens a wallet: language, consent, name, PIN twice."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.errors import DomainError
+from app.markets import Market
+from app.notices import notify
+from app.text.width import clip
+from app.ussd.menus.account import WEAK_PINS, language_options, pin_facts
+from app.ussd.menus.services import Services, recipient
+from app.ussd.states import Ask, Caller, End, Hop, Menu, Option, Secret, State, Step
+from app.wallet import people
+from app.wallet.keys import new_key
+
+_NAME = re.compile(r"[^\W\d_][^\W\d_ .'-]*(?:[ .'-]+[^\W\d_]+)*[.]?\Z")
+
+
+def take_language(hop: Hop[Services]) -> str:
+    hop.language = hop.data.pop("language")
+    return "register.consent"
+
+
+def parse_name(_hop: Hop[Services], typed: str) -> str:
+    name = " ".join(typed.split())
+    if not 2 <= len(name) <= people.NAME_MOST or not _NAME.match(name):
+        raise DomainError("name_invalid")
+    return name
+
+
+def accept_name(hop: Hop[Services], name: str) -> str:
+    hop.data["name"] = name
+    return "register.pin"
+
+
+def keep_first(hop: Hop[Services], pin: str) -> str:
+    hop.services.pins.refuse_weak(pin, hop.msisdn)
+    hop.seal("first_pin", pin)
+    return "register.again"
+
+
+def register(hop: Hop[Services], pin: str) -> str:
+    """The wallet, its PIN and the welcome SMS in one transaction."""
+    if pin != hop.unseal("first_pin"):
+        hop.forget("first_pin")
+        return "register.differ"
+    hop.forget("first_pin")
+    services, market, person_id = hop.services, hop.market, new_key()
+    sealed = services.pins.seal(person_id, pin)
+
+    def add(session: Session) -> None:
+        people.register(
+            session,
+            person_id=person_id,
+            msisdn=hop.msisdn,
+            name=hop.data["name"],
+            language=hop.language,
+            tier=market.default_tier,
+            currency=market.currency.code,
+            now=hop.now,
+        )
+        services.pins.put(session, person_id, sealed, hop.now)
+        notify(
+            session,
+            "registered",
+            recipient(hop, person_id),
+            message_id=new_key(),
+            subject=person_id,
+            facts={"name": hop.data["name"], "service_code": hop.service_code},
+            now=hop.now,
+        )
+
+    services.db.transact(add, name="register")
+    hop.person = Caller(id=person_id, name=hop.data["name"], role="customer")
+    return "register.done"
+
+
+def done_facts(hop: Hop[Services]) -> dict[str, object]:
+    return {"name": clip(hop.data["name"], 20), "code": hop.service_code}
+
+
+def _first_pin(name: str, text: str) -> Secret[Services]:
+    return Secret(
+        name,
+        text=text,
+        facts=pin_facts,
+        accept=keep_first,
+        goes=("register.again",),
+        refusals=WEAK_PINS,
+    )
+
+
+def states(market: Market) -> tuple[State[Any], ...]:
+    return (
+        Menu(
+            "register.language",
+            text="menus.register.language",
+            options=language_options(market, "register.take_language"),
+        ),
+        Step(
+            "register.take_language",
+            run=take_language,
+            goes=("register.consent",),
+            reads=False,
+        ),
+        Menu(
+            "register.consent",
+            text="menus.register.consent",
+            options=(
+                Option("menus.register.agree", goes="register.name"),
+                Option("menus.register.refuse", goes="register.refused"),
+            ),
+        ),
+        End("register.refused", text="menus.register.refused"),
+        Ask(
+            "register.name",
+            text="menus.register.name",
+            parse=parse_name,
+            accept=accept_name,
+            goes=("register.pin",),
+            refusals=("name_invalid",),
+        ),
+        _first_pin("register.pin", "menus.register.pin"),
+        _first_pin("register.differ", "menus.pin.differ"),
+        Secret(
+            "register.again",
+            text="menus.register.again",
+            accept=register,
+            goes=("register.differ", "register.done"),
+            ends=("already_registered",),
+            commits=True,
+            repeats=True,
+        ),
+        End("register.done", text="menus.register.done", facts=done_facts),
+    )

@@ -1,0 +1,83 @@
+"""What the factory hands to the menus, and the one way in which a PIN opens something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.billers.inquiries import Inquiries
+from app.db import Database
+from app.errors import DomainError
+from app.notices import Recipient, notify
+from app.ussd.states import Caller, Hop, MenuError
+from app.wallet.keys import new_key
+from app.wallet.pins import Attempt, Pins
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The product behind the menus."""
+
+    db: Database
+    pins: Pins
+    inquiries: Inquiries
+
+
+def caller(hop: Hop[Services]) -> Caller:
+    """The registered person of a state that only they can reach."""
+    if hop.person is None:
+        raise MenuError("an unregistered number reached a state of registered people")
+    return hop.person
+
+
+def recipient(hop: Hop[Services], person_id: UUID) -> Recipient:
+    return Recipient(hop.msisdn, hop.language, person_id)
+
+
+def check_pin(
+    hop: Hop[Services], pin: str, also: Callable[[Session], None] | None = None
+) -> None:
+    """Count the try and commit it, with `also`, before looking at the PIN.
+
+    The caller clears the counter (`pins.passed`) in the transaction that acts on the right PIN.
+    Raises DomainError `pin_wrong` or `pin_locked`; the try that locks also sends an SMS.
+    """
+    services, person = hop.services, caller(hop)
+
+    def count(session: Session) -> Attempt:
+        if also:
+            also(session)
+        return services.pins.begin(session, person.id)
+
+    attempt = services.db.transact(count, name="attempt")
+    try:
+        services.pins.check(attempt, pin)
+    except DomainError as error:
+        if error.code == "pin_locked":
+            _tell_locked(hop, person.id, error)
+        raise
+
+
+def open_with_pin(hop: Hop[Services], pin: str) -> None:
+    """A right PIN for something that moves no money: the counter starts anew at once."""
+    check_pin(hop, pin)
+    person_id = caller(hop).id
+    hop.services.db.transact(lambda session: hop.services.pins.passed(session, person_id))
+
+
+def _tell_locked(hop: Hop[Services], person_id: UUID, error: DomainError) -> None:
+    message_id = new_key()
+    hop.services.db.transact(
+        lambda session: notify(
+            session,
+            "pin_locked",
+            recipient(hop, person_id),
+            message_id=message_id,
+            subject=message_id,
+            facts={"minutes": error.facts["minutes"], "care": hop.market.care_number},
+            now=hop.now,
+        )
+    )

@@ -1,0 +1,120 @@
+"""Arriving: who dials, what became of their last payment, and home.
+
+A redial tells the outcome of the last intent (promise 5) as the first line of home, so that it
+costs no reply. "Not done" is said only in the transaction that closes the intent.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.billers import payments
+from app.billers.payments import PaymentView
+from app.ussd.menus.services import Services
+from app.ussd.states import Caller, End, Hop, Menu, Option, State, Step
+from app.wallet import intents, people
+from app.wallet.people import Person
+
+NEWS_FOR = timedelta(minutes=15)
+NEWS_OF_STATE = {
+    "captured": "paid",
+    "held": "progress",
+    "sent": "progress",
+    "unknown": "progress",
+    "released": "returned",
+    "cancelled": "returned",
+    "manual": "manual",
+    "returned": "manual",
+    "paid_late": "returned",
+}
+
+
+def arrive(hop: Hop[Services]) -> Caller | None:
+    """Everything that a first screen needs, in one transaction; None for an unknown number."""
+    person = hop.services.db.transact(lambda session: _read(hop, session), name="arrive")
+    if person is None:
+        return None
+    hop.language = person.language
+    return Caller(id=person.id, name=person.name, role=person.role)
+
+
+def _read(hop: Hop[Services], session: Session) -> Person | None:
+    person = people.find(session, hop.msisdn)
+    if person is None:
+        return None
+    if person.state != "active":
+        hop.data["suspended"] = True
+        return person
+    news = _news(hop, session, person)
+    if news:
+        hop.data["news"] = news
+    latest = payments.last_customers(session, person.id, limit=1)
+    if latest:
+        hop.data["again"] = [latest[0].product_code, latest[0].customer_no]
+    return person
+
+
+def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | None:
+    """Catalogue key and facts of what became of the last intent, if it is recent."""
+    closed = intents.abandon(session, person.id, now=hop.now)
+    if closed != "nothing_open":
+        return ["not_done" if closed == "not_done" else "open", {}]
+    last = intents.last_of_person(session, person.id)
+    if last is None or last.subject is None or last.created_at < hop.now - NEWS_FOR:
+        return None
+    view = payments.outcome(session, last.subject)
+    return [NEWS_OF_STATE[view.state], _facts(hop, view)]
+
+
+def _facts(hop: Hop[Services], view: PaymentView) -> dict[str, str]:
+    return {"amount": hop.money(view.amount_minor), "reference": view.reference}
+
+
+def enter(hop: Hop[Services]) -> str:
+    """Where a dial, and the key `00`, lead."""
+    if hop.person is None:
+        return "register.language"
+    return "home.suspended" if hop.data.get("suspended") else "home"
+
+
+def home_facts(hop: Hop[Services]) -> dict[str, object]:
+    """The outcome line above the menu, and the meter that can be paid again."""
+    again = hop.data.get("again")
+    facts: dict[str, object] = {"news": "", "customer_no": again[1] if again else ""}
+    if "news" in hop.data:
+        key, values = hop.data["news"]
+        facts["news"] = hop.say(f"menus.news.{key}", care=hop.market.care_number, **values) + "\n"
+    return facts
+
+
+STATES: tuple[State[Any], ...] = (
+    Step(
+        "enter",
+        run=enter,
+        goes=("register.language", "home.suspended", "home"),
+        reads=False,
+    ),
+    Menu(
+        "home",
+        text="menus.home.title",
+        facts=home_facts,
+        extra_texts=tuple(f"menus.news.{key}" for key in sorted({*NEWS_OF_STATE.values()}))
+        + ("menus.news.not_done", "menus.news.open"),
+        options=(
+            Option("menus.home.pay_bill", goes="bill.product"),
+            Option(
+                "menus.home.pay_again",
+                goes="bill.again",
+                when=lambda hop: "again" in hop.data,
+            ),
+            Option("menus.home.payments", goes="history.payments"),
+            Option("menus.home.balance", goes="balance.pin"),
+            Option("menus.home.tokens", goes="tokens.pin"),
+            Option("menus.home.account", goes="account"),
+        ),
+    ),
+    End("home.suspended", text="menus.home.suspended"),
+)

@@ -1,0 +1,369 @@
+"""L6: one hop through a menu book: a state, its input, and the states that follow without one.
+
+1. A screen is shown in exactly one place, `_show`; whatever a function of a state returns passes
+   `_go`, which refuses an undeclared target.
+2. The stack for `0` holds states with a screen, never a Secret, and is emptied by a commit.
+3. A wrong input is counted a screen at a time; the third ends the session.
+4. `committed` is true from before a committing function runs until it refuses: from then on no
+   failure may be told as "failed".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from app.errors import DomainError, OutcomeUnknown
+from app.gateways.wire import UssdGateway
+from app.ussd.hop import Hop, MenuError, S
+from app.ussd.screens import (
+    BACK,
+    HOME,
+    MORE,
+    Composer,
+    Shown,
+    item_digest,
+    visible_options,
+)
+from app.ussd.session import Live
+from app.ussd.states import (
+    TRIES,
+    Ask,
+    End,
+    Item,
+    Menu,
+    MenuBook,
+    Pick,
+    Secret,
+    State,
+    Step,
+    Wait,
+)
+from app.ussd.waits import Waits
+
+CHAIN_MOST = 8  # states without a screen, one after the other
+STACK_MOST = 6
+ITEMS_MOST = 50
+NUMBER_DIGITS_MOST = 2
+ENGINE_CODES = ("database_away", "outcome_unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A screen to be. `private`: its stored copy lives at most 60 s."""
+
+    text: str
+    open: bool
+    private: bool = False
+
+
+class _AskAgain(Exception):
+    """The engine's own refusals: their sentence, and the facts of it."""
+
+    def __init__(self, key: str, **facts: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.facts = facts
+
+
+class Walk(Generic[S]):
+    """The walk of one hop. It changes `live` and `hop`, and saves nothing."""
+
+    __slots__ = (
+        "_book",
+        "_composer",
+        "_gateway",
+        "_hop",
+        "_live",
+        "_mark",
+        "_typed",
+        "_waits",
+        "committed",
+    )
+
+    def __init__(
+        self,
+        book: MenuBook[S],
+        composer: Composer[S],
+        waits: Waits,
+        hop: Hop[S],
+        live: Live,
+        gateway: UssdGateway,
+        mark: Callable[[str], str],
+    ) -> None:
+        self._book = book
+        self._composer = composer
+        self._waits = waits
+        self._hop = hop
+        self._live = live
+        self._gateway = gateway
+        self._mark = mark
+        self._typed: str | None = None
+        self.committed = False
+
+    def first(self, *, mid_session: bool) -> Answer | Wait[S]:
+        """A new dial, or a session that we lost: its outcome if there is one, else a new dial."""
+        book, hop = self._book, self._hop
+        hop.may_read = True
+        hop.person = book.who(hop)
+        name = None
+        if mid_session and book.on_unknown_session:
+            name = book.on_unknown_session(hop)
+            if name is not None and name not in book.entries:
+                raise MenuError(f"{name!r} is not among the entries of the book")
+        return self.enter(name or book.start)
+
+    def answer(self, typed: str) -> Answer | Wait[S]:
+        """Run the current state on an input."""
+        live = self._live
+        self._typed = typed
+        typed = typed.strip()
+        state = self._state(live.state)
+        turned = self._engine_key(state, typed)
+        if turned is not None:
+            return turned
+        if isinstance(state, Secret) and self._led_here(state):
+            return self._show(state)
+        try:
+            name = self._run(state, typed)
+        except _AskAgain as again:
+            return self._ask_again(state, self._say(again.key, again.facts))
+        except DomainError as error:
+            return self._refused(state, error)
+        self._leave(state)
+        return self.enter(name)
+
+    def enter(self, name: str) -> Answer | Wait[S]:
+        """Show a state; states without a screen are run until one has."""
+        live, hop = self._live, self._hop
+        live.tries = live.page = 0
+        live.shown, live.led, live.top = [], "", False
+        for _ in range(CHAIN_MOST):
+            state = self._state(name)
+            live.state = name
+            if name in (self._book.home, self._book.start):
+                live.stack.clear()
+                live.top = True
+            if isinstance(state, Wait):
+                return state
+            if isinstance(state, Step):
+                went = self._step(state)
+                if isinstance(went, Answer):
+                    return went
+                name = went
+            elif isinstance(state, Pick):
+                hop.may_read = state.reads
+                items = state.items(hop)[:ITEMS_MOST]
+                if items:
+                    return self._show(state, items=items)
+                name = state.empty
+            else:
+                return self._show(state)
+        raise MenuError(f"{live.state}: more than {CHAIN_MOST} states without a screen")
+
+    def poll(self, state: Wait[S]) -> str | None:
+        """Ask once for the outcome. A refusal to answer is no outcome."""
+        self._hop.may_read = True
+        try:
+            name = state.poll(self._hop)
+        except DomainError:
+            return None
+        return None if name is None else _go(state, name)
+
+    def head(self) -> str:
+        """The current state's own sentence, for an answer that cannot be continued."""
+        state = self._state(self._live.state)
+        if isinstance(state, Step | Wait):
+            raise MenuError(f"{state.name} has no screen")
+        return self._composer.head(state, self._hop)
+
+    def _engine_key(self, state: State[S], typed: str) -> Answer | Wait[S] | None:
+        live = self._live
+        if typed == HOME:
+            return self.enter(self._book.home)
+        if typed == BACK and live.page:
+            return self._turn(state, live.page - 1)
+        if typed == BACK and live.stack:
+            return self.enter(live.stack.pop())
+        if typed == MORE and live.more:
+            return self._turn(state, live.page + 1)
+        return None
+
+    def _turn(self, state: State[S], page: int) -> Answer | Wait[S]:
+        self._live.page = page
+        if isinstance(state, Pick):
+            self._hop.may_read = state.reads
+            items = state.items(self._hop)[:ITEMS_MOST]
+            return self._show(state, items=items) if items else self.enter(state.empty)
+        return self._show(_shown(state))
+
+    def _led_here(self, state: Secret[S]) -> bool:
+        """An input equal to the one that led to the PIN is no PIN.
+
+        Where the wire tells redeliveries, the equal one is set aside once: a phone may send a
+        key twice, but a person may also want to pay an amount that equals the PIN.
+        """
+        live = self._live
+        if state.repeats or not live.led or self._mark(self._typed or "") != live.led:
+            return False
+        if self._gateway.exactness == "exact":
+            live.led = ""
+        return True
+
+    def _run(self, state: State[S], typed: str) -> str:
+        """The next state by the input. Raises _AskAgain and DomainError."""
+        hop = self._hop
+        if isinstance(state, Menu):
+            return self._choose(state, typed)
+        if isinstance(state, Secret):
+            digits = hop.market.pin.length
+            if len(typed) != digits or not (typed.isascii() and typed.isdecimal()):
+                raise _AskAgain("engine.pin_form", digits=digits)
+            return self._call(state, lambda: state.accept(hop, typed))
+        if isinstance(state, Ask):
+            hop.may_read = state.reads
+            value = state.parse(hop, typed)
+            return self._call(state, lambda: state.accept(hop, value))
+        if isinstance(state, Pick):
+            value = self._picked(state, typed)
+            return self._call(state, lambda: state.accept(hop, value))
+        raise _AskAgain("engine.choose")  # a page of an End takes no input of its own
+
+    def _call(
+        self, state: Ask[S, Any] | Secret[S] | Pick[S] | Step[S], function: Callable[[], str]
+    ) -> str:
+        self._hop.may_read = state.reads
+        self.committed = self.committed or state.commits
+        try:
+            name = function()
+        except OutcomeUnknown:
+            raise
+        except DomainError:
+            if state.commits:
+                self.committed = False
+            raise
+        return _go(state, name)
+
+    def _choose(self, state: Menu[S], typed: str) -> str:
+        self._hop.may_read = state.reads
+        options = visible_options(state, self._hop)
+        number = _number(typed)
+        if not 1 <= number <= len(options):
+            raise _AskAgain("engine.choose")
+        _, goes, sets = options[number - 1]
+        self._hop.data.update(sets)
+        return goes
+
+    def _picked(self, state: Pick[S], typed: str) -> Any:
+        """The value of a line that is on the screen, wherever it stands in the list by now."""
+        shown = self._live.shown
+        at = _number(typed) - shown[0] + 1 if shown else 0
+        if not 1 <= at < len(shown):
+            raise _AskAgain("engine.choose")
+        self._hop.may_read = state.reads
+        for item in state.items(self._hop)[:ITEMS_MOST]:
+            if item_digest(item.value) == shown[at]:
+                return item.value
+        raise _AskAgain("engine.changed")
+
+    def _step(self, state: Step[S]) -> str | Answer:
+        try:
+            if not state.slow:
+                return self._call(state, lambda: state.run(self._hop))
+            with self._waits.place() as free:
+                if not free:
+                    return state.crowded or ""
+                return self._call(state, lambda: state.run(self._hop))
+        except DomainError as error:
+            return self._refused(state, error)
+
+    def _refused(self, state: State[S], error: DomainError) -> Answer:
+        """What a DomainError of a state's function comes to; the engine's own codes pass."""
+        if error.code in ENGINE_CODES:
+            raise error
+        if error.code in getattr(state, "ends", ()):
+            return Answer(self._say(f"refusals.{error.code}", error.facts), open=False)
+        if error.code in getattr(state, "refusals", ()):
+            return self._ask_again(state, self._say(f"refusals.{error.code}", error.facts))
+        raise MenuError(f"{state.name} does not declare the refusal {error.code!r}") from error
+
+    def _ask_again(self, state: State[S], refusal: str) -> Answer:
+        live = self._live
+        live.tries += 1
+        if live.tries >= TRIES:
+            return Answer(f"{refusal}\n{self._say('engine.too_many', {})}", open=False)
+        live.page = 0
+        if isinstance(state, Pick):
+            self._hop.may_read = state.reads
+            items = state.items(self._hop)[:ITEMS_MOST]
+            return self._show(state, refusal=refusal, items=items)
+        return self._show(_shown(state), refusal=refusal)
+
+    def _leave(self, state: State[S]) -> None:
+        """Where `0` will lead from the next screen."""
+        stack = self._live.stack
+        if self.committed:
+            stack.clear()
+        elif not isinstance(state, Secret):
+            if state.name in stack:
+                del stack[stack.index(state.name) :]
+            stack.append(state.name)
+            del stack[:-STACK_MOST]
+
+    def _show(
+        self, state: Shown[S], *, refusal: str = "", items: Sequence[Item] = ()
+    ) -> Answer:
+        live, hop = self._live, self._hop
+        hop.may_read = state.reads
+        if isinstance(state, Secret) and not live.led and self._typed is not None and not refusal:
+            live.led = self._mark(self._typed) if live.state != state.name else live.led
+        pages = self._composer.pages(
+            state,
+            hop,
+            self._gateway,
+            back=bool(live.stack),
+            home=not live.top,
+            refusal=refusal,
+            items=items,
+        )
+        live.page = min(live.page, len(pages) - 1)
+        page = pages[live.page]
+        live.more = live.page < len(pages) - 1
+        live.shown = _digests(page.rows, items)
+        is_open = live.more or not isinstance(state, End)
+        return Answer(page.text, is_open, state.private)
+
+    def _say(self, key: str, facts: dict[str, object]) -> str:
+        return self._composer.sentence(self._hop.language, key, facts)
+
+    def _state(self, name: str) -> State[S]:
+        state = self._book.states.get(name)
+        if state is None:
+            raise MenuError(f"no state is named {name!r}")
+        return state
+
+
+def _go(state: Any, name: str) -> str:
+    if name not in state.goes:
+        raise MenuError(f"{state.name} went to {name!r}, which it does not declare")
+    return name
+
+
+def _shown(state: State[S]) -> Shown[S]:
+    if isinstance(state, Step | Wait):
+        raise MenuError(f"{state.name} has no screen")
+    return state
+
+
+def _number(typed: str) -> int:
+    """The number typed, 0 for everything else."""
+    if len(typed) <= NUMBER_DIGITS_MOST and typed.isascii() and typed.isdecimal():
+        return int(typed)
+    return 0
+
+
+def _digests(rows: Sequence[int], items: Sequence[Item]) -> list[int]:
+    if not items or not rows:
+        return []
+    return [rows[0] + 1, *(item_digest(items[row].value) for row in rows)]

@@ -1,0 +1,146 @@
+"""Intents: one confirmation by a person moves money once, whatever is redelivered or raced.
+
+    open ─┬─▶ done        in the transaction that moved the money; `subject` is what it made
+          ├─▶ abandoned   in the transaction that tells the person "not done"
+          └─▶ expired     past its deadline
+
+1. The row is committed before the PIN is looked at; posting requires it open and in time.
+2. Whoever would close an intent locks its row first. So "not done" can be said only by the one
+   transaction that made sure of it; while another holds the lock the answer is "in progress".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import DateTime, LargeBinary, String, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db import Base
+from app.errors import DomainError
+
+EXPIRE_AT_ONCE = 500
+Abandoned = Literal["not_done", "in_progress", "nothing_open"]
+
+
+class Intent(Base):
+    """What a person was shown and is about to confirm. `fingerprint` is of what was shown."""
+
+    __tablename__ = "intents"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    session_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    person_id: Mapped[UUID]
+    kind: Mapped[str]
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    deadline: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    state: Mapped[str] = mapped_column(String, default="open")
+    subject: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+def open_intent(
+    session: Session,
+    intent_id: UUID,
+    *,
+    session_hash: bytes,
+    person_id: UUID,
+    kind: str,
+    fingerprint: bytes,
+    deadline: datetime,
+    now: datetime,
+) -> None:
+    """Write the intent of a confirmation; the same id again changes nothing."""
+    row = {
+        "id": intent_id,
+        "session_hash": session_hash,
+        "person_id": person_id,
+        "kind": kind,
+        "fingerprint": fingerprint,
+        "deadline": deadline,
+        "state": "open",
+        "created_at": now,
+    }
+    session.execute(insert(Intent).values(row).on_conflict_do_nothing(index_elements=["id"]))
+
+
+def take(
+    session: Session, intent_id: UUID, *, person_id: UUID, fingerprint: bytes, now: datetime
+) -> Intent:
+    """The intent, locked until the transaction ends: open and in time, or done already.
+
+    Raises DomainError `intent_closed` (unknown, somebody else's, abandoned), `intent_changed`
+    (another fingerprint), `intent_expired`. Done is no refusal: the caller answers its `subject`.
+    """
+    statement = select(Intent).where(Intent.id == intent_id).with_for_update()
+    found = session.execute(statement, execution_options={"populate_existing": True})
+    intent = found.scalar_one_or_none()
+    if intent is None or intent.person_id != person_id:
+        raise DomainError("intent_closed")
+    if intent.fingerprint != fingerprint:
+        raise DomainError("intent_changed")
+    if intent.state == "done":
+        return intent
+    if intent.state == "expired" or (intent.state == "open" and now >= intent.deadline):
+        raise DomainError("intent_expired")
+    if intent.state != "open":
+        raise DomainError("intent_closed")
+    return intent
+
+
+def close(session: Session, intent: Intent, subject: UUID, now: datetime) -> None:
+    """The intent that `take` locked has become `subject`."""
+    intent.state, intent.subject, intent.closed_at = "done", subject, now
+    session.flush()
+
+
+def of_session(session: Session, session_hash: bytes) -> Intent | None:
+    """The newest intent of a USSD session, whatever became of it."""
+    statement = select(Intent).where(Intent.session_hash == session_hash)
+    return session.scalar(statement.order_by(Intent.id.desc()).limit(1))
+
+
+def last_of_person(session: Session, person_id: UUID) -> Intent | None:
+    """The newest intent of a person, whatever became of it."""
+    statement = select(Intent).where(Intent.person_id == person_id)
+    return session.scalar(statement.order_by(Intent.id.desc()).limit(1))
+
+
+def abandon(session: Session, person_id: UUID, now: datetime) -> Abandoned:
+    """Close a person's open intents, so that "not done" becomes true with this commit.
+
+    `in_progress`: somebody holds one of them, and what he does is not known yet. `nothing_open`:
+    there was none; the last one's state says what became of it.
+    """
+    of_person = (Intent.person_id == person_id, Intent.state == "open")
+    free = session.scalars(
+        select(Intent.id).where(*of_person).with_for_update(skip_locked=True)
+    ).all()
+    _close_all(session, free, "abandoned", now)
+    left = select(Intent.id).where(*of_person).limit(1)
+    if session.scalar(left) is not None:
+        return "in_progress"
+    return "not_done" if free else "nothing_open"
+
+
+def expire(session: Session, now: datetime) -> int:
+    """House-keeping: close open intents past their deadline that nobody holds; how many."""
+    overdue = session.scalars(
+        select(Intent.id)
+        .where(Intent.state == "open", Intent.deadline <= now)
+        .limit(EXPIRE_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    _close_all(session, overdue, "expired", now)
+    return len(overdue)
+
+
+def _close_all(session: Session, ids: Sequence[UUID], state: str, now: datetime) -> None:
+    if ids:
+        values = {"state": state, "closed_at": now}
+        session.execute(update(Intent).where(Intent.id.in_(ids)).values(values))

@@ -1,0 +1,138 @@
+"""The environment of `make run`.
+
+What the caller has set stays; the rest is filled with the demo's published values, and only in
+the demo market. Addresses of servers are added when the embedded ones are used.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.errors import CannotStartError
+from launcher.places import Places
+from launcher.servers import Servers
+
+DEMO = "demo"
+DATABASE_NAMES = ("DATABASE_URL", "MIGRATION_DATABASE_URL")
+MARK = "KIBANDA_RUN"
+FILE_NAME = ".flaskenv"
+FILE_HEAD = (
+    "# Written by `make run` while it runs, so that `flask --app app.factory ...` in another\n"
+    "# terminal finds the same servers. Variables that are set there win.\n"
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was asked to do, and the environment of its processes without the addresses of
+    the embedded servers.
+    """
+
+    port: int
+    sandbox_port: int
+    market: str
+    environment: Mapping[str, str]
+
+    @property
+    def demo(self) -> bool:
+        return self.market == DEMO
+
+    @property
+    def own_database(self) -> bool:
+        return "DATABASE_URL" in self.environment
+
+    @property
+    def own_redis(self) -> bool:
+        return "REDIS_URL" in self.environment
+
+
+def from_environment(given: Mapping[str, str], sandbox_data: Path) -> Settings:
+    """Raises CannotStartError naming the variable that makes no sense."""
+    environment = {name: value for name, value in given.items() if value != ""}
+    port = _port(environment, "PORT", 8000)
+    sandbox_port = _port(environment, "SANDBOX_PORT", 8001)
+    if port == sandbox_port:
+        raise CannotStartError(
+            f"PORT and SANDBOX_PORT are both {port}: give them different numbers."
+        )
+    market = environment.get("KIBANDA_MARKET", DEMO)
+    given_databases = [name for name in DATABASE_NAMES if name in environment]
+    if len(given_databases) == 1:
+        raise CannotStartError(
+            f"Only {given_databases[0]} is set: set DATABASE_URL (role kibanda_app) and "
+            "MIGRATION_DATABASE_URL (role kibanda_owner) both, or neither."
+        )
+    if not given_databases:
+        environment = _without_libpq(environment)
+    ours = {"PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "KIBANDA_MARKET": market}
+    if market == DEMO:
+        ours |= _demo_values(port, sandbox_port, sandbox_data)
+    return Settings(port, sandbox_port, market, {**ours, **environment})
+
+
+def with_servers(settings: Settings, servers: Servers | None) -> dict[str, str]:
+    """The whole environment of the run's processes."""
+    environment = dict(settings.environment)
+    if servers is not None and not settings.own_database:
+        environment["DATABASE_URL"] = servers.url("kibanda_app")
+        environment["MIGRATION_DATABASE_URL"] = servers.url("kibanda_owner")
+    if servers is not None and not settings.own_redis:
+        environment["REDIS_URL"] = servers.redis_url
+    return environment
+
+
+def for_processes(environment: Mapping[str, str], programs: Path, places: Places) -> dict[str, str]:
+    """The same, so that output comes line by line, programs find each other, and the next run
+    recognises what this one left behind.
+    """
+    path = os.pathsep.join((str(programs), environment.get("PATH", os.defpath)))
+    return {
+        **environment,
+        "PATH": path,
+        "PYTHONUNBUFFERED": "1",
+        "FLASK_SKIP_DOTENV": "1",
+        MARK: str(places.base),
+    }
+
+
+def write_file(project: Path, environment: Mapping[str, str], given: Mapping[str, str]) -> Path:
+    """What we added to the caller's environment, where `flask` looks for it."""
+    file = project / FILE_NAME
+    added = {name: value for name, value in environment.items() if given.get(name) != value}
+    lines = [f"{name}='{value}'\n" for name, value in sorted(added.items())]
+    file.unlink(missing_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(FILE_HEAD + "".join(lines))
+    return file
+
+
+def _demo_values(port: int, sandbox_port: int, sandbox_data: Path) -> dict[str, str]:
+    sandbox = f"http://127.0.0.1:{sandbox_port}"
+    stima = {"url": f"{sandbox}/billers/stima", "username": "kibanda", "api_key": "demo-stima-key"}
+    return {
+        "CALLBACK_TOKEN": "demo",
+        "AT_USERNAME": "sandbox",
+        "AT_API_KEY": "demo-at-key",
+        "AT_API_URL": sandbox,
+        "AT_SENDER_ID": "KIBANDA",
+        "BILLER_CREDENTIALS": json.dumps({"stima": stima}, separators=(",", ":")),
+        "KIBANDA_URL": f"http://127.0.0.1:{port}",
+        "SANDBOX_DATA": str(sandbox_data),
+    }
+
+
+def _without_libpq(environment: Mapping[str, str]) -> dict[str, str]:
+    """libpq's variables (PGPORT, PGSERVICE, …) speak of some other server than the embedded."""
+    return {name: value for name, value in environment.items() if not name.startswith("PG")}
+
+
+def _port(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise CannotStartError(f"{name} is {text!r}: it must be a number from 1 to 65535.")
+    return int(text)

@@ -1,0 +1,88 @@
+"""Settings of the sandbox: its own environment, read in this one place."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+# Facts of the operator (contracts: 180 s a session, 15 s for our answer). A test may shorten them;
+# nobody may lengthen them, since a gateway more patient than the real one would hide our faults.
+LONGEST_SESSION_SECONDS = 180.0
+LONGEST_ANSWER_SECONDS = 15.0
+
+
+class SettingsError(Exception):
+    """A variable of the environment that the sandbox cannot start with; the text names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BillerAccount:
+    """Our account at one biller, as the biller knows it."""
+
+    username: str
+    api_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that the sandbox is told from outside; durations are seconds."""
+
+    port: int
+    kibanda_url: str
+    callback_token: str
+    data: Path
+    at_username: str
+    at_api_key: str
+    sender_id: str
+    billers: Mapping[str, BillerAccount]
+    service_code: str = "*384*123#"
+    session_seconds: float = LONGEST_SESSION_SECONDS
+    answer_seconds: float = LONGEST_ANSWER_SECONDS
+
+
+def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the environment, the demo market's by default; raises SettingsError."""
+    return Settings(
+        port=_port(environ.get("SANDBOX_PORT", "8001")),
+        kibanda_url=environ.get("KIBANDA_URL", "http://127.0.0.1:8000").rstrip("/"),
+        callback_token=environ.get("CALLBACK_TOKEN", "demo"),
+        data=Path(environ.get("SANDBOX_DATA", "var/sandbox")),
+        at_username=environ.get("AT_USERNAME", "sandbox"),
+        at_api_key=environ.get("AT_API_KEY", "demo-at-key"),
+        sender_id=environ.get("AT_SENDER_ID", "KIBANDA"),
+        billers=_billers(environ.get("BILLER_CREDENTIALS")),
+        service_code=environ.get("SANDBOX_SERVICE_CODE", "*384*123#"),
+        session_seconds=_seconds(environ, "SANDBOX_SESSION_SECONDS", LONGEST_SESSION_SECONDS),
+        answer_seconds=_seconds(environ, "SANDBOX_ANSWER_SECONDS", LONGEST_ANSWER_SECONDS),
+    )
+
+
+def _port(value: str) -> int:
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise SettingsError(f"SANDBOX_PORT must be a port number from 1 to 65535, not {value!r}")
+    return int(value)
+
+
+def _seconds(environ: Mapping[str, str], name: str, longest: float) -> float:
+    value = environ.get(name, str(longest))
+    try:
+        seconds = float(value)
+    except ValueError:
+        raise SettingsError(f"{name} must be a number of seconds, not {value!r}") from None
+    if not 0 < seconds <= longest:
+        raise SettingsError(f"{name} must be above 0 and at most {longest:g}, not {value!r}")
+    return seconds
+
+
+def _billers(value: str | None) -> dict[str, BillerAccount]:
+    if not value:
+        return {"stima": BillerAccount(username="kibanda", api_key="demo-stima-key")}
+    try:
+        return {
+            code: BillerAccount(username=str(entry["username"]), api_key=str(entry["api_key"]))
+            for code, entry in json.loads(value).items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        shape = '{"code": {"username": …, "api_key": …}}'
+        raise SettingsError(f"BILLER_CREDENTIALS must be JSON like {shape}") from error

@@ -1,0 +1,62 @@
+"""Fixtures over real servers: a migrated database and a Redis of its own for every test process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app.cli.demo import DemoPerson, add
+from app.factory import build_runtime
+from app.runtime import Runtime
+from app.settings import Settings
+from tests.people import fresh_msisdn
+from tests.world import World
+
+pytest_plugins = ["tests.servers"]
+PIN = "7391"
+
+
+@pytest.fixture(scope="session")
+def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
+    """The assembled parts, in the test's own process."""
+    parts = build_runtime(
+        Settings(database_url=database_url, redis_url=redis_url, kibanda_market="demo")
+    )
+    yield parts
+    parts.db.dispose()
+
+
+@pytest.fixture(scope="session")
+def world(
+    database_url: str,
+    migration_database_url: str,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    """The running system: web, workers, schedule and sandbox as processes."""
+    folder: Path = tmp_path_factory.mktemp("world")
+    running = World(folder, database_url, migration_database_url, redis_url)
+    running.start()
+    try:
+        running.wait_ready()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def add_person(runtime: Runtime) -> Callable[..., str]:
+    """Registers a person with a language and a balance and gives the MSISDN; without a language
+    only a number that nobody has."""
+
+    def make(language: str | None, balance_minor: int, name: str = "Amina Wanjiru") -> str:
+        msisdn = fresh_msisdn()
+        if language:
+            person = DemoPerson(msisdn, name, language, "customer", balance_minor)
+            add(runtime.db, runtime.pins, runtime.market, person, datetime.now(UTC), PIN)
+        return msisdn
+
+    return make

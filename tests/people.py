@@ -1,0 +1,17 @@
+"""Numbers of people and meters that no other test uses."""
+
+from __future__ import annotations
+
+import secrets
+
+from app.billers.catalogue import passes_luhn
+
+
+def fresh_msisdn() -> str:
+    return f"+2547{secrets.randbelow(10**8):08d}"
+
+
+def fresh_meter() -> str:
+    """A valid meter number: eleven digits that pass Luhn."""
+    body = f"54{secrets.randbelow(10**8):08d}"
+    return next(body + str(check) for check in range(10) if passes_luhn(body + str(check)))

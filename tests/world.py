@@ -1,0 +1,243 @@
+"""The whole system as its own processes: web, workers, schedule, and the sandbox around it.
+
+For journeys and for the kill harness. Nothing in it is a stand-in: the phone is the sandbox's, the
+web is gunicorn, the workers are RQ, and a process is killed with -9 when a test says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_SECONDS = 30.0
+STOP_SECONDS = 12.0
+BIN = Path(sys.executable).parent
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "sandbox": (sys.executable, "-m", "sandbox"),
+    "web": (str(BIN / "gunicorn"), "--config", "gunicorn.conf.py", "app.factory:create_web()"),
+    "worker": (sys.executable, "-m", "workers", "payments"),
+    "worker_sms": (sys.executable, "-m", "workers", "messages"),
+    "schedule": (sys.executable, "-m", "workers.schedule"),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The condition's first true value; AssertionError naming `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.03)
+
+
+@dataclass
+class World:
+    """A running Kibanda over given servers. `folder` takes logs and the sandbox's journals."""
+
+    folder: Path
+    database_url: str
+    migration_database_url: str
+    redis_url: str
+    market: str = "demo"
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.port, self.sandbox_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        billers = {
+            "stima": {
+                "url": f"{self.sandbox_url}/billers/stima",
+                "username": "kibanda",
+                "api_key": "demo-stima-key",
+            }
+        }
+        return {
+            **kept,
+            "PYTHONUNBUFFERED": "1",
+            "DATABASE_URL": self.database_url,
+            "MIGRATION_DATABASE_URL": self.migration_database_url,
+            "REDIS_URL": self.redis_url,
+            "KIBANDA_MARKET": self.market,
+            "CALLBACK_TOKEN": "demo",
+            "PORT": str(self.port),
+            "WEB_WORKERS": "1",
+            "SANDBOX_PORT": str(self.sandbox_port),
+            "SANDBOX_DATA": str(self.folder / "sandbox"),
+            "KIBANDA_URL": self.url,
+            "AT_USERNAME": "sandbox",
+            "AT_API_KEY": "demo-at-key",
+            "AT_API_URL": self.sandbox_url,
+            "AT_SENDER_ID": "KIBANDA",
+            "BILLER_CREDENTIALS": json.dumps(billers),
+            **self.extra,
+        }
+
+    def start(self, *names: str, failpoint: str = "") -> None:
+        """Start the named processes, or all; wait until the web says that it is ready."""
+        for name in names or COMMANDS:
+            environment = self.environment
+            if failpoint:
+                environment["KIBANDA_FAILPOINT"] = failpoint
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self._running[name] = subprocess.Popen(
+                    COMMANDS[name],
+                    cwd=ROOT,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+
+    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
+        wait_for(self._ready, seconds, f"readiness; logs are in {self.folder}")
+
+    def kill(self, name: str) -> None:
+        """kill -9 of a process and of everything it started."""
+        process = self._running.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(5)
+
+    def running(self, name: str) -> bool:
+        return name in self._running and self._running[name].poll() is None
+
+    def deaths(self, name: str) -> int:
+        """How often a process ended by itself; for the web its one worker, by gunicorn's log."""
+        if name == "web":
+            return (self.folder / "web.log").read_text().count("was sent SIGKILL")
+        return int(self._running[name].poll() is not None)
+
+    def flush_redis(self) -> None:
+        redis.Redis.from_url(self.redis_url).flushdb()
+
+    def stop(self) -> None:
+        """SIGTERM to all, SIGKILL to what is left."""
+        for process in self._running.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(5)
+        self._running.clear()
+
+    def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of the command line in this world."""
+        return subprocess.run(
+            [str(BIN / "flask"), "--app", "app.factory", *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def logs(self) -> str:
+        """Everything that every process wrote."""
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def sandbox(self, method: str, path: str, body: Any = None) -> Any:
+        """A call to the sandbox's own API; its JSON."""
+        answer = requests.request(method, self.sandbox_url + path, json=body, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def fault(self, target: str, kind: str, **facts: Any) -> None:
+        self.sandbox("POST", "/faults", {"target": target, "kind": kind, **facts})
+
+    def clear_faults(self) -> None:
+        self.sandbox("DELETE", "/faults")
+
+    def sales(self) -> list[dict[str, Any]]:
+        sold: list[dict[str, Any]] = self.sandbox("GET", "/billers/stima/sales")
+        return sold
+
+    def inbox(self, msisdn: str) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = self.sandbox("GET", f"/phones/{msisdn}/sms")
+        return messages
+
+    def gateway_took(self) -> list[dict[str, Any]]:
+        taken: list[dict[str, Any]] = self.sandbox("GET", "/gateway/sms")
+        return taken
+
+    def _ready(self) -> bool:
+        for name, process in self._running.items():
+            code = process.poll()
+            assert code is None, f"{name} ended with {code}; see {self.folder / name}.log"
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+@dataclass
+class Phone:
+    """A handset of the sandbox: what its owner does, and what it shows."""
+
+    world: World
+    msisdn: str
+
+    def dial(self, code: str = "*384*123#") -> str:
+        return self._act("dial", {"code": code})
+
+    def reply(self, text: str) -> str:
+        return self._act("reply", {"text": text})
+
+    def drop(self) -> None:
+        self.world.sandbox("POST", f"/phones/{self.msisdn}/drop")
+
+    def sms(self) -> list[str]:
+        return [message["text"] for message in self.world.inbox(self.msisdn)]
+
+    def wait_sms(self, count: int, seconds: float = 15.0) -> list[str]:
+        """All SMS of the handset as soon as there are at least `count`."""
+        found: list[str] = wait_for(
+            lambda: texts if len(texts := self.sms()) >= count else None,
+            seconds,
+            f"{count} SMS at {self.msisdn}",
+        )
+        return found
+
+    @property
+    def open(self) -> bool:
+        state = self.world.sandbox("GET", f"/phones/{self.msisdn}")
+        return bool(state["open"])
+
+    def _act(self, action: str, body: dict[str, str]) -> str:
+        shown = self.world.sandbox("POST", f"/phones/{self.msisdn}/{action}", body)
+        screen: str = shown["screen"]
+        return screen

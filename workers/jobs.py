@@ -1,0 +1,82 @@
+"""The jobs. None takes an argument: what there is to do stands in the tables.
+
+A database that is away is no failure of a job: the sweep rings again in two seconds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import DBAPIError
+
+from app.bell import PAYMENTS
+from app.billers import expiry
+from app.errors import DomainError
+from app.sms import outbound
+from app.telemetry import log
+from app.wallet import intents, ledger
+from workers import heartbeat, process
+
+DRAIN_SECONDS = 20
+MONTHS_AHEAD = 3
+AWAY_PAUSE_SECONDS = 0.5
+
+
+def drain_payments() -> None:
+    """Call billers for every payment that is due, until none is or the time is over."""
+    here = process.current()
+    here.looked_at = time.monotonic()
+    try:
+        more = here.fulfilment.drain(stop=here.stopping.is_set, seconds=DRAIN_SECONDS)
+    except (DomainError, DBAPIError) as error:
+        _away("drain_payments", error)
+        return
+    if more and not here.stopping.is_set():
+        here.runtime.bell.ring(PAYMENTS)
+
+
+def drain_messages() -> None:
+    """Send every SMS that is due."""
+    here = process.current()
+    here.looked_at = time.monotonic()
+    try:
+        outbound.drain(here.runtime)
+    except (DomainError, DBAPIError) as error:
+        _away("drain_messages", error)
+
+
+def keep_house() -> None:
+    """What a clock brings: unsent payments end, asking ends, intents expire, tables stay small.
+
+    Payments are drained at the end, because a bell that rings while this job waits is skipped.
+    """
+    here = process.current()
+    db, market = here.runtime.db, here.runtime.market
+    now = datetime.now(UTC)
+    first_month = now.date().replace(day=1)
+    chores: dict[str, Callable[[], int]] = {
+        "cancel_unsent": lambda: expiry.cancel_unsent(db, market, now),
+        "end_asking": lambda: expiry.end_asking(db, market, now),
+        "expire_intents": lambda: db.transact(lambda s: intents.expire(s, now)),
+        "roll_up": lambda: db.transact(ledger.roll_up),
+        "make_partitions": lambda: db.transact(
+            lambda s: ledger.make_partitions(s, first_month=first_month, months=MONTHS_AHEAD)
+        ),
+        "forget_workers": lambda: db.transact(heartbeat.forget_dead),
+    }
+    for name, chore in chores.items():
+        try:
+            done = chore()
+        except Exception as error:  # noqa: BLE001 - one chore must not keep the others from running
+            log.error("chore_failed", chore=name, error=type(error).__name__, exc_info=True)
+            continue
+        if done:
+            log.info("chore_done", chore=name, count=done)
+    drain_payments()
+
+
+def _away(job: str, error: Exception) -> None:
+    log.warning("job_without_database", job=job, error=type(error).__name__)
+    time.sleep(AWAY_PAUSE_SECONDS)  # a ringing bell must not turn this into a busy loop
