@@ -55,11 +55,9 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
     inquiries = Inquiries(db, market, wires)
     services = Services(db=db, pins=pins, inquiries=inquiries)
     around = Surroundings(services, market, catalogues, sealer, lambda: datetime.now(UTC))
+    sessions = SessionStore(settings.redis_url, settings.session_key_bytes)
     engine = Engine(
-        [book(market)],
-        around,
-        SessionStore(settings.redis_url, settings.session_key_bytes),
-        wait_places=max(1, settings.web_threads // 4),
+        [book(market)], around, sessions, wait_places=max(1, settings.web_threads // 4)
     )
     return Runtime(
         settings=settings,
@@ -71,6 +69,7 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
         sms_gateway=AfricasTalkingSms.from_settings(settings),
         wires=wires,
         inquiries=inquiries,
+        sessions=sessions,
         engine=engine,
         migration_head=_migration_head(),
     )

@@ -14,6 +14,7 @@ from app.settings import Settings
 from app.text import Catalogues
 from app.ussd.engine import Engine
 from app.ussd.menus.services import Services
+from app.ussd.session import SessionStore
 from app.wallet.pins import Pins
 
 
@@ -30,5 +31,6 @@ class Runtime:
     sms_gateway: AfricasTalkingSms
     wires: dict[str, Family]
     inquiries: Inquiries
+    sessions: SessionStore
     engine: Engine[Services]
     migration_head: str

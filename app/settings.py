@@ -33,12 +33,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", frozen=True)
 
     database_url: str = Field(
-        "", description="PostgreSQL address of the application's role `kibanda_app`"
+        "postgresql://kibanda_app@127.0.0.1/kibanda",
+        description="PostgreSQL address of the application's role `kibanda_app`",
     )
     migration_database_url: str = Field(
         "", description="PostgreSQL address of the owner `kibanda_owner`; only `migrate` uses it"
     )
-    redis_url: str = Field("", description="Redis 6.2 or newer; `noeviction` and AOF on")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="Redis 6.2 or newer; `noeviction` and AOF on"
+    )
     kibanda_market: str = Field(
         "demo", description="name of a market in `app/markets/`, or the path of a market file"
     )

@@ -17,6 +17,7 @@ import pwd
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ SOCKET_NAME = ".s.PGSQL.5432"
 SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 107 on Linux and 103 on macOS
 SERVER_ACCOUNTS = ("postgres", "nobody")
 TEMPORARY_PREFIX = "kibanda-temporary-"
+YOUNG_SECONDS = 60.0  # time for the one who made temporary places to lock them
 
 
 @dataclass(frozen=True)
@@ -106,22 +108,27 @@ def for_project(folder: Path) -> Places:
     """The lasting places of the project in `folder`, for the user who runs this."""
     folder = folder.resolve()
     if os.geteuid() != 0:
-        return Places(folder / "var", None)
-    return Places(SYSTEM_FOLDER / f"kibanda-{path_hash(folder)}", server_account())
+        return existing(folder / "var")
+    return existing(SYSTEM_FOLDER / f"kibanda-{path_hash(folder)}")
+
+
+def existing(base: Path) -> Places:
+    """The places in a folder that this user made before."""
+    return Places(base, None if os.geteuid() != 0 else server_account())
 
 
 def temporary() -> Places:
-    """New places that nobody else uses, outside every project."""
+    """New places that nobody else uses, outside every project. Raises CannotStartError."""
     drop_abandoned()
-    account = None if os.geteuid() != 0 else server_account()
     try:
         base = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=temporary_root()))
-        base.chmod(0o700 if account is None else 0o755)
     except OSError as error:
         raise CannotStartError(
             f"A temporary folder cannot be made in {temporary_root()} ({error.strerror})."
         ) from error
-    return Places(base, account)
+    places = existing(base)
+    base.chmod(0o700 if places.account is None else 0o755)
+    return places
 
 
 def temporary_root() -> Path:
@@ -199,18 +206,26 @@ def claimed(places: Places) -> Iterator[Claim]:
 
 
 def drop(places: Places) -> None:
-    """Delete everything in the places."""
+    """Delete everything in the places but the binaries, which a test run may be using too."""
     shutil.rmtree(places.sockets, ignore_errors=True)
-    shutil.rmtree(places.base, ignore_errors=True)
+    for entry in places.base.iterdir():
+        if entry.is_dir() and entry != places.programs:
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry != places.programs:
+            entry.unlink(missing_ok=True)
+    if not places.programs.exists():
+        places.base.rmdir()
 
 
 def drop_abandoned() -> None:
     """Delete our temporary places whose process was killed before it could do so."""
     for base in temporary_root().glob(f"{TEMPORARY_PREFIX}*"):
+        lock = base / "lock"
         try:
-            if base.lstat().st_uid != os.geteuid():
+            made = lock.stat()
+            if made.st_uid != os.geteuid() or time.time() - made.st_mtime < YOUNG_SECONDS:
                 continue
-            descriptor = os.open(base / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError:  # being made or being deleted by somebody else at this moment
             continue
         try:

@@ -14,34 +14,32 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from launcher import places as ours
-from launcher import programs
 from launcher.embedded import EmbeddedServer, never_stop
 from launcher.places import Places
 from launcher.postgres import DATABASE, Postgres
 from launcher.programs import Programs
+from launcher.programs import for_places as find_programs
 from launcher.redis import Redis
 
 
 class Servers:
-    """Both servers over the same places, which the caller has claimed."""
+    """Both servers over the same places, which the caller has claimed.
+
+    `programs.postgres` is the folder with psql, pg_dump and pgbench.
+    """
 
     def __init__(
         self, places: Places, *, lasting: bool = True, binaries: Programs | None = None
     ) -> None:
         self.places = places
-        self._programs = binaries or programs.for_places(places)
-        self.postgres = Postgres(places, self._programs, lasting=lasting)
-        self.redis = Redis(places, self._programs)
+        self.programs = binaries or find_programs(places)
+        self.postgres = Postgres(places, self.programs, lasting=lasting)
+        self.redis = Redis(places, self.programs)
 
     @property
     def started(self) -> list[EmbeddedServer]:
         """Those that were asked for."""
         return [server for server in (self.postgres, self.redis) if server.pid is not None]
-
-    @property
-    def binaries(self) -> Path:
-        """The folder with psql, pg_dump and pgbench."""
-        return self._programs.postgres
 
     @property
     def admin_url(self) -> str:
@@ -86,25 +84,26 @@ class Servers:
 def servers(folder: Path) -> Iterator[Servers]:
     """The lasting servers of the project in `folder`. Raises CannotStartError."""
     places = ours.for_project(folder)
-    with ours.claimed(places), _running(Servers(places)) as running:
-        yield running
+    with ours.claimed(places):
+        running = Servers(places)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
 
 
 @contextmanager
-def temporary_servers() -> Iterator[Servers]:
+def temporary_servers(*, redis: bool = True) -> Iterator[Servers]:
     """Servers in a new folder of their own, deleted afterwards. Raises CannotStartError."""
     places = ours.temporary()
     try:
-        with ours.claimed(places), _running(Servers(places, lasting=False)) as running:
-            yield running
+        with ours.claimed(places):
+            running = Servers(places, lasting=False)
+            try:
+                running.start(redis=redis)
+                yield running
+            finally:
+                running.stop()
     finally:
         ours.drop(places)
-
-
-@contextmanager
-def _running(servers: Servers) -> Iterator[Servers]:
-    try:
-        servers.start()
-        yield servers
-    finally:
-        servers.stop()

@@ -42,7 +42,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:
 
 
 def demo_menu(form: Form) -> Reply:
-    """What the stand-in says unless a test tells it otherwise: a menu of two items, then goodbye."""
+    """What the stand-in says unless a test tells it otherwise: a menu, then goodbye."""
     if form["text"] == "":
         return 200, "CON Karibu\n1. Balance\n2. Pay bill"
     return 200, f"END You sent {len(form['text'])} characters"
@@ -64,8 +64,9 @@ class StandIn:
         for kept in (self.hops, self.ends, self.reports):
             kept.clear()
 
-    def ends_of(self, session: str) -> list[Form]:
-        return [end for end in self.ends if end["sessionId"] == session]
+    def ends_of(self, who: str) -> list[Form]:
+        """The end events of one session, or of one number; they come late, so tests never mix."""
+        return [end for end in self.ends if who in (end["sessionId"], end["phoneNumber"])]
 
     def reports_of(self, message: str) -> list[str]:
         return [report["status"] for report in self.reports if report["id"] == message]
@@ -108,7 +109,7 @@ def stand_in() -> Iterator[StandIn]:
             except (BrokenPipeError, ConnectionResetError):
                 return  # the sandbox stopped listening, as some tests mean it to
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *args: object) -> None:
             """Tests read what was posted, not a log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

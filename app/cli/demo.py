@@ -65,7 +65,7 @@ def _pay_in(
     session: Session, who: DemoPerson, wallet_id: int, currency: str, now: datetime
 ) -> None:
     """Money comes into the world only against a bank line with maker and checker, here too."""
-    line_id = f"demo-{who.msisdn}"
+    line_id = f"demo-{who.msisdn.removeprefix('+')}"
     ledger.record_bank_line(
         session,
         line_id=line_id,

@@ -8,7 +8,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
-from app.billers import breaker, payments, resolution
+from app.billers import payments, resolution
 from app.billers.payments import PaymentView
 from app.cli.output import refusing, runtime, table
 from app.errors import DomainError
@@ -118,12 +118,11 @@ def biller() -> None:
 
 @biller.command("pause")
 @click.argument("code")
-@click.option("--as", "by", required=True, help="your name")
 @with_appcontext
 @refusing
-def pause(code: str, by: str) -> None:
+def pause(code: str) -> None:
     """Take no new payments for a biller; what was sent is still asked about."""
-    _set_paused(code, paused=True, by=by)
+    _set_paused(code, paused=True)
 
 
 @biller.command("resume")
@@ -135,19 +134,13 @@ def resume(code: str) -> None:
     _set_paused(code, paused=False)
 
 
-def _set_paused(code: str, *, paused: bool, by: str = "") -> None:
+def _set_paused(code: str, *, paused: bool) -> None:
     parts = runtime()
     if code not in parts.market.billers:
         raise DomainError("biller_unknown", known=", ".join(parts.market.billers))
-    now = datetime.now(UTC)
-
-    def change(session: Session) -> bool:
-        breaker.ensure_rows(session, parts.market.billers)
-        if paused:
-            return breaker.pause(session, code, by, now)
-        return breaker.resume(session, code)
-
-    changed = parts.db.transact(change)
+    changed = parts.db.transact(
+        lambda session: resolution.set_paused(session, code, paused=paused)
+    )
     click.echo(f"{code}: {'paused' if paused else 'takes payments'}{'' if changed else ' already'}")
 
 

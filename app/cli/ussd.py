@@ -8,7 +8,6 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.output import runtime
-from app.ussd.check import check as check_book
 
 
 @click.group("ussd")
@@ -20,6 +19,8 @@ def ussd() -> None:
 @with_appcontext
 def check() -> None:
     """Reachability, dead ends, translations, every screen's width; exit code 1 on a problem."""
+    from app.ussd.check import check as check_book
+
     parts = runtime()
     problems = check_book(parts.engine.book, parts.market, parts.catalogues)
     for problem in problems:

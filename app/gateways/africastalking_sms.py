@@ -119,10 +119,6 @@ class DeliveryReport:
     network: str | None = None
     retry_count: int | None = None
 
-    @property
-    def final(self) -> bool:
-        return self.word in FINAL_WORDS
-
 
 class AfricasTalkingSms:
     """The SMS side of one account. Safe for threads: it holds no connection and changes nothing.
@@ -132,9 +128,16 @@ class AfricasTalkingSms:
     """
 
     def __init__(
-        self, *, username: str, api_key: str, api_url: str = "", sender_id: str = ""
+        self,
+        *,
+        username: str,
+        api_key: str,
+        api_url: str = "",
+        sender_id: str = "",
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self._sender_id = sender_id or None
+        self._timeout = (CONNECT_SECONDS, read_seconds)
         self._wire = _Wire(username, api_key, api_url)
 
     @classmethod
@@ -151,9 +154,7 @@ class AfricasTalkingSms:
         if not is_e164(msisdn):
             return Refused("invalid_number", permanent=True)
         try:
-            answer = self._wire.send(
-                text, [msisdn], self._sender_id, timeout=(CONNECT_SECONDS, READ_SECONDS)
-            )
+            answer = self._wire.send(text, [msisdn], self._sender_id, timeout=self._timeout)
         except requests.RequestException as error:
             reason = type(error).__name__
             return Refused(reason, permanent=False) if _unsent(error) else Unknown(reason)

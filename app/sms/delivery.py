@@ -14,9 +14,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Identity, func, or_, update
+from sqlalchemy import BigInteger, ColumnElement, DateTime, Identity, func, or_, true, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, Session, mapped_column
 
 from app.db import Base
 from app.gateways.africastalking_sms import FINAL_WORDS, DeliveryReport
@@ -70,7 +70,7 @@ def record(session: Session, report: DeliveryReport, now: datetime) -> None:
     statement = named.on_conflict_do_update(
         index_elements=["provider_id"],
         set_={"word": named.excluded.word, "updated_at": named.excluded.updated_at},
-        where=or_(Delivery.word.is_(None), report.final, Delivery.word.not_in(FINAL_WORDS)),
+        where=_gives_way(Delivery.word, report.word),
     ).returning(Delivery.message_id)
     message_id = session.scalar(statement)
     if message_id is not None:
@@ -93,14 +93,14 @@ def join(session: Session, provider_id: str, message_id: UUID) -> None:
 
 def _tell_message(session: Session, message_id: UUID, word: str) -> None:
     """A message that was sent twice has two ids; the same rule holds over both."""
-    statement = update(Message).where(
-        Message.id == message_id,
-        or_(
-            Message.delivery.is_(None),
-            word in FINAL_WORDS,
-            Message.delivery.not_in(FINAL_WORDS),
-        ),
-    )
+    statement = update(Message).where(Message.id == message_id, _gives_way(Message.delivery, word))
     session.execute(
         statement.values(delivery=word), execution_options={"synchronize_session": False}
     )
+
+
+def _gives_way(standing: InstrumentedAttribute[str | None], word: str) -> ColumnElement[bool]:
+    """Whether the word that stands makes room for this one."""
+    if word in FINAL_WORDS:
+        return true()
+    return or_(standing.is_(None), standing.not_in(FINAL_WORDS))

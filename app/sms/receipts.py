@@ -57,7 +57,7 @@ def render(
 
 
 def faults(catalogues: Catalogues, market: Market) -> Iterator[str]:
-    """What `check` has to say: each sentence of each language with the longest facts of a market."""
+    """What `check` has to say of each sentence in each language, with a market's longest facts."""
     for name in SENTENCES:
         places = {
             language: _places(catalogues, language, name) for language in catalogues.languages

@@ -4,13 +4,19 @@ Here live the USSD channel's states and the engine that runs them; `menus/` hold
 product, written with `states`. Nothing here knows Flask or RQ; only `session` touches Redis, and
 money moves only through the services that the factory hands to the menus.
 
-    states   the kinds of state, as data; MenuBook, the registry
-    hop      what a state's functions are given
-    screens  a state's texts and facts, made into a screen
-    paging   long screens cut at word boundaries
-    session  the live session in Redis: encoding, lock, compare-and-set
-    engine   one hop: which input is new, run it, answer it
-    walk     runs a state on an input, and the states that follow without one
-    check    walks a whole book without running it
-    worst    the longest value that each fact may take
+    states      the kinds of state, as data; MenuBook, the registry
+    hop         what a state's functions are given
+    screens     a state's texts and facts, made into pages
+    paging      long screens cut at word boundaries
+    inputs      what was typed, read as an answer
+    walk        a state, its input, and the states that follow without one
+    live        what a session holds, and its stored form
+    session     sessions in Redis: lock, load, compare-and-set
+    redelivery  which hop is this: new, repeated, out of order
+    waits       the few places for hops that wait
+    onehop      one hop from load to save
+    engine      the door: step(request) gives a screen
+    ends        end events of the gateways
+    check       walks a whole book without running it
+    worst       the longest value that each fact may take
 """

@@ -12,7 +12,7 @@ from typing import Final
 
 from app.gateways.wire import UssdRequest
 from app.sealing import keyed_hash
-from app.ussd.session import Live
+from app.ussd.live import Live
 
 SAME_INPUT_MS: Final = 1_000  # a `window` gateway repeats itself within this
 SAME_DIAL_MS: Final = 10_000  # a first hop on an ended id repeats the old dial within this

@@ -1,13 +1,11 @@
-"""L6: the live session in Redis: one small JSON list, a lock, and compare-and-set.
+"""L6: live sessions in Redis: two keys a session, a lock and compare-and-set.
 
 1. Two round trips a hop: `begin` takes the lock and loads, `finish` saves and gives the lock back.
 2. The lock is a key of its own, taken before the session exists; it expires by itself.
 3. A save succeeds only over the revision that was loaded. On a conflict the caller gets what is
    stored now; finding exactly its own bytes there means that its save had succeeded.
-4. Every key has a time to live. A session is at most `SESSION_BYTES`.
-5. A key is a keyed hash of gateway and session id. What was typed is kept, per hop, as length and
-   8 bytes of a keyed hash; a secret is kept in no form, except the sealed first of two PINs.
-6. No hidden retry: a command is sent again only when a kept connection proved stale, and once.
+4. Every key has a time to live; a key is a keyed hash of gateway and session id.
+5. No hidden retry: a command is sent again only when a kept connection proved stale, and once.
    Both scripts may be run twice without harm.
 
 A connection belongs to one thread and is used below redis-py's command layer: two bare commands
@@ -16,28 +14,24 @@ through that layer cost more than the rest of a hop.
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-from dataclasses import dataclass, field
 from hashlib import sha1
 from itertools import count
 from typing import Any
 
-from redis import ConnectionPool
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 from app.sealing import keyed_hash
+from app.ussd.live import Live
 
-SESSION_BYTES = 1024
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 0.7
 LOCK_MS = 15_000  # longer than any hop; a killed process blocks its session no longer than this
-SEEN_MOST = 8  # the first text and the latest ones; older ones are only known not to extend
 
 BEGIN = b"""
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
@@ -61,122 +55,10 @@ end
 if own then redis.call('DEL', KEYS[2]) end
 return answer
 """
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class SessionsAway(Exception):
     """Redis did not answer in time, or not at all."""
-
-
-class SessionTooLarge(Exception):
-    """The menus keep too much in `hop.data`."""
-
-
-@dataclass(slots=True)
-class Live:
-    """A session. `revision` is the one in Redis, 0 when there is none.
-
-    `seen` holds (length, hash) pairs of texts, flat, the base text first; `stack` the states that
-    `0` leads back through; `shown` the lines of a Pick on the screen: the first number, then a
-    digest each; `led` the hash of the input that led to a Secret; `person` id, name and role.
-    `pending` means confirmed: the reply is still being waited for, since `answered_ms`.
-    """
-
-    version: str
-    msisdn: str
-    state: str
-    language: str
-    revision: int = 0
-    person: list[str] | None = None
-    stack: list[str] = field(default_factory=list)
-    data: dict[str, Any] = field(default_factory=dict)
-    tries: int = 0
-    page: int = 0
-    more: bool = False
-    top: bool = True
-    shown: list[int] = field(default_factory=list)
-    seen: list[Any] = field(default_factory=list)
-    led: str = ""
-    reply: str = ""
-    open: bool = True
-    pending: bool = False
-    answered_ms: int = 0
-
-    def note(self, length: int, digest: str) -> None:
-        """Remember a text; the oldest but the first is forgotten."""
-        self.seen += (length, digest)
-        if len(self.seen) > 2 * SEEN_MOST:
-            del self.seen[2:4]
-
-    def encode(self) -> bytes:
-        """The bytes of the next revision. Raises SessionTooLarge."""
-        flags = self.open | self.pending << 1 | self.more << 2 | self.top << 3
-        encoded = _encode(
-            [
-                self.revision + 1,
-                self.version,
-                self.msisdn,
-                self.state,
-                self.language,
-                self.person,
-                self.stack,
-                self.data,
-                self.tries,
-                self.page,
-                self.shown,
-                self.seen,
-                self.led,
-                self.reply,
-                flags,
-                self.answered_ms,
-            ]
-        ).encode()
-        if len(encoded) > SESSION_BYTES:
-            raise SessionTooLarge(f"state {self.state}: {len(encoded)} bytes")
-        return encoded
-
-
-def decode(stored: bytes) -> Live:
-    """The session of stored bytes. Raises ValueError for bytes that are none of ours."""
-    (
-        revision,
-        version,
-        msisdn,
-        state,
-        language,
-        person,
-        stack,
-        data,
-        tries,
-        page,
-        shown,
-        seen,
-        led,
-        reply,
-        flags,
-        answered_ms,
-    ) = json.loads(stored)
-    return Live(
-        version,
-        msisdn,
-        state,
-        language,
-        revision,
-        person,
-        stack,
-        data,
-        tries,
-        page,
-        bool(flags & 4),
-        bool(flags & 8),
-        shown,
-        seen,
-        led,
-        reply,
-        bool(flags & 1),
-        bool(flags & 2),
-        answered_ms,
-    )
 
 
 class SessionStore:
@@ -233,6 +115,10 @@ class SessionStore:
             return None
         return None if answer == 1 else answer or b""
 
+    def ping(self) -> None:
+        """Raises RedisError when Redis does not answer."""
+        Redis(connection_pool=self._pool).ping()
+
     def close(self) -> None:
         """Close this thread's connection."""
         connection = self._kept.__dict__.pop("connection", None)
@@ -244,7 +130,7 @@ class SessionStore:
         return key, key + b":lock"
 
     def _run(self, script: _Script, keys: tuple[bytes, bytes], *arguments: bytes) -> Any:
-        connection: AbstractConnection | None = self._kept.__dict__.get("connection")
+        connection: Any = self._kept.__dict__.get("connection")
         if connection:
             try:
                 return script.run(connection, keys, arguments)
@@ -273,7 +159,10 @@ class _Script:
         self._by_body = _head(size, b"EVAL", body)
 
     def run(
-        self, connection: AbstractConnection, keys: tuple[bytes, bytes], arguments: tuple[bytes, ...]
+        self,
+        connection: Any,
+        keys: tuple[bytes, bytes],
+        arguments: tuple[bytes, ...],
     ) -> Any:
         tail = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in (*keys, *arguments)])
         connection.send_packed_command([self._by_sha + tail], check_health=False)

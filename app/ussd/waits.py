@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from app.gateways.wire import UssdGateway
+
+ANSWER_MARGIN_SECONDS = 2.0  # what stays of the gateway's deadline after any wait
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, GROWTH = 0.02, 0.2, 1.5
 
 
 class Waits:
@@ -22,3 +28,18 @@ class Waits:
         finally:
             if free:
                 self._places.release()
+
+
+def longest_wait(seconds: float, gateway: UssdGateway) -> float:
+    """`seconds`, or less where the gateway does not wait that long for us."""
+    return min(seconds, gateway.answer_seconds - ANSWER_MARGIN_SECONDS)
+
+
+def pauses(seconds: float) -> Iterator[None]:
+    """Sleep and yield, again and again with growing sleeps, until `seconds` are over."""
+    deadline = time.monotonic() + seconds
+    pause = FIRST_PAUSE_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        yield
+        pause = min(pause * GROWTH, LONGEST_PAUSE_SECONDS)

@@ -12,21 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic
 
 from app.errors import DomainError, OutcomeUnknown
 from app.gateways.wire import UssdGateway
 from app.ussd.hop import Hop, MenuError, S
-from app.ussd.screens import (
-    BACK,
-    HOME,
-    MORE,
-    Composer,
-    Shown,
-    item_digest,
-    visible_options,
-)
-from app.ussd.session import Live
+from app.ussd.inputs import AskAgain, choose, items_of, picked, pin, shown_lines
+from app.ussd.live import Live
+from app.ussd.screens import BACK, HOME, MORE, Composer, Shown
 from app.ussd.states import (
     TRIES,
     Ask,
@@ -44,8 +38,6 @@ from app.ussd.waits import Waits
 
 CHAIN_MOST = 8  # states without a screen, one after the other
 STACK_MOST = 6
-ITEMS_MOST = 50
-NUMBER_DIGITS_MOST = 2
 ENGINE_CODES = ("database_away", "outcome_unknown")
 
 
@@ -58,15 +50,6 @@ class Answer:
     private: bool = False
 
 
-class _AskAgain(Exception):
-    """The engine's own refusals: their sentence, and the facts of it."""
-
-    def __init__(self, key: str, **facts: object) -> None:
-        super().__init__(key)
-        self.key = key
-        self.facts = facts
-
-
 class Walk(Generic[S]):
     """The walk of one hop. It changes `live` and `hop`, and saves nothing."""
 
@@ -74,12 +57,12 @@ class Walk(Generic[S]):
         "_book",
         "_composer",
         "_gateway",
-        "_hop",
         "_live",
         "_mark",
         "_typed",
         "_waits",
         "committed",
+        "hop",
     )
 
     def __init__(
@@ -95,7 +78,7 @@ class Walk(Generic[S]):
         self._book = book
         self._composer = composer
         self._waits = waits
-        self._hop = hop
+        self.hop = hop
         self._live = live
         self._gateway = gateway
         self._mark = mark
@@ -104,7 +87,7 @@ class Walk(Generic[S]):
 
     def first(self, *, mid_session: bool) -> Answer | Wait[S]:
         """A new dial, or a session that we lost: its outcome if there is one, else a new dial."""
-        book, hop = self._book, self._hop
+        book, hop = self._book, self.hop
         hop.may_read = True
         hop.person = book.who(hop)
         name = None
@@ -127,7 +110,7 @@ class Walk(Generic[S]):
             return self._show(state)
         try:
             name = self._run(state, typed)
-        except _AskAgain as again:
+        except AskAgain as again:
             return self._ask_again(state, self._say(again.key, again.facts))
         except DomainError as error:
             return self._refused(state, error)
@@ -136,7 +119,7 @@ class Walk(Generic[S]):
 
     def enter(self, name: str) -> Answer | Wait[S]:
         """Show a state; states without a screen are run until one has."""
-        live, hop = self._live, self._hop
+        live, hop = self._live, self.hop
         live.tries = live.page = 0
         live.shown, live.led, live.top = [], "", False
         for _ in range(CHAIN_MOST):
@@ -154,19 +137,21 @@ class Walk(Generic[S]):
                 name = went
             elif isinstance(state, Pick):
                 hop.may_read = state.reads
-                items = state.items(hop)[:ITEMS_MOST]
+                items = items_of(state, hop)
                 if items:
                     return self._show(state, items=items)
                 name = state.empty
             else:
+                if isinstance(state, Secret) and self._typed is not None:
+                    live.led = self._mark(self._typed)
                 return self._show(state)
         raise MenuError(f"{live.state}: more than {CHAIN_MOST} states without a screen")
 
     def poll(self, state: Wait[S]) -> str | None:
         """Ask once for the outcome. A refusal to answer is no outcome."""
-        self._hop.may_read = True
+        self.hop.may_read = True
         try:
-            name = state.poll(self._hop)
+            name = state.poll(self.hop)
         except DomainError:
             return None
         return None if name is None else _go(state, name)
@@ -176,7 +161,7 @@ class Walk(Generic[S]):
         state = self._state(self._live.state)
         if isinstance(state, Step | Wait):
             raise MenuError(f"{state.name} has no screen")
-        return self._composer.head(state, self._hop)
+        return self._composer.head(state, self.hop)
 
     def _engine_key(self, state: State[S], typed: str) -> Answer | Wait[S] | None:
         live = self._live
@@ -193,8 +178,8 @@ class Walk(Generic[S]):
     def _turn(self, state: State[S], page: int) -> Answer | Wait[S]:
         self._live.page = page
         if isinstance(state, Pick):
-            self._hop.may_read = state.reads
-            items = state.items(self._hop)[:ITEMS_MOST]
+            self.hop.may_read = state.reads
+            items = items_of(state, self.hop)
             return self._show(state, items=items) if items else self.enter(state.empty)
         return self._show(_shown(state))
 
@@ -212,28 +197,25 @@ class Walk(Generic[S]):
         return True
 
     def _run(self, state: State[S], typed: str) -> str:
-        """The next state by the input. Raises _AskAgain and DomainError."""
-        hop = self._hop
+        """The next state by the input. Raises AskAgain and DomainError."""
+        hop = self.hop
+        if isinstance(state, Step | Wait | End):
+            raise AskAgain("engine.choose")  # a page of a long End takes the engine's keys only
+        hop.may_read = state.reads
         if isinstance(state, Menu):
-            return self._choose(state, typed)
+            return choose(state, hop, typed)
         if isinstance(state, Secret):
-            digits = hop.market.pin.length
-            if len(typed) != digits or not (typed.isascii() and typed.isdecimal()):
-                raise _AskAgain("engine.pin_form", digits=digits)
-            return self._call(state, lambda: state.accept(hop, typed))
+            secret = pin(typed, hop.market.pin.length)
+            return self._call(state, partial(state.accept, hop, secret))
         if isinstance(state, Ask):
-            hop.may_read = state.reads
-            value = state.parse(hop, typed)
-            return self._call(state, lambda: state.accept(hop, value))
-        if isinstance(state, Pick):
-            value = self._picked(state, typed)
-            return self._call(state, lambda: state.accept(hop, value))
-        raise _AskAgain("engine.choose")  # a page of an End takes no input of its own
+            return self._call(state, partial(state.accept, hop, state.parse(hop, typed)))
+        value = picked(state, hop, self._live, typed)
+        return self._call(state, partial(state.accept, hop, value))
 
     def _call(
         self, state: Ask[S, Any] | Secret[S] | Pick[S] | Step[S], function: Callable[[], str]
     ) -> str:
-        self._hop.may_read = state.reads
+        self.hop.may_read = state.reads
         self.committed = self.committed or state.commits
         try:
             name = function()
@@ -245,36 +227,14 @@ class Walk(Generic[S]):
             raise
         return _go(state, name)
 
-    def _choose(self, state: Menu[S], typed: str) -> str:
-        self._hop.may_read = state.reads
-        options = visible_options(state, self._hop)
-        number = _number(typed)
-        if not 1 <= number <= len(options):
-            raise _AskAgain("engine.choose")
-        _, goes, sets = options[number - 1]
-        self._hop.data.update(sets)
-        return goes
-
-    def _picked(self, state: Pick[S], typed: str) -> Any:
-        """The value of a line that is on the screen, wherever it stands in the list by now."""
-        shown = self._live.shown
-        at = _number(typed) - shown[0] + 1 if shown else 0
-        if not 1 <= at < len(shown):
-            raise _AskAgain("engine.choose")
-        self._hop.may_read = state.reads
-        for item in state.items(self._hop)[:ITEMS_MOST]:
-            if item_digest(item.value) == shown[at]:
-                return item.value
-        raise _AskAgain("engine.changed")
-
     def _step(self, state: Step[S]) -> str | Answer:
         try:
             if not state.slow:
-                return self._call(state, lambda: state.run(self._hop))
+                return self._call(state, partial(state.run, self.hop))
             with self._waits.place() as free:
                 if not free:
                     return state.crowded or ""
-                return self._call(state, lambda: state.run(self._hop))
+                return self._call(state, partial(state.run, self.hop))
         except DomainError as error:
             return self._refused(state, error)
 
@@ -295,8 +255,8 @@ class Walk(Generic[S]):
             return Answer(f"{refusal}\n{self._say('engine.too_many', {})}", open=False)
         live.page = 0
         if isinstance(state, Pick):
-            self._hop.may_read = state.reads
-            items = state.items(self._hop)[:ITEMS_MOST]
+            self.hop.may_read = state.reads
+            items = items_of(state, self.hop)
             return self._show(state, refusal=refusal, items=items)
         return self._show(_shown(state), refusal=refusal)
 
@@ -311,13 +271,9 @@ class Walk(Generic[S]):
             stack.append(state.name)
             del stack[:-STACK_MOST]
 
-    def _show(
-        self, state: Shown[S], *, refusal: str = "", items: Sequence[Item] = ()
-    ) -> Answer:
-        live, hop = self._live, self._hop
+    def _show(self, state: Shown[S], *, refusal: str = "", items: Sequence[Item] = ()) -> Answer:
+        live, hop = self._live, self.hop
         hop.may_read = state.reads
-        if isinstance(state, Secret) and not live.led and self._typed is not None and not refusal:
-            live.led = self._mark(self._typed) if live.state != state.name else live.led
         pages = self._composer.pages(
             state,
             hop,
@@ -330,12 +286,12 @@ class Walk(Generic[S]):
         live.page = min(live.page, len(pages) - 1)
         page = pages[live.page]
         live.more = live.page < len(pages) - 1
-        live.shown = _digests(page.rows, items)
+        live.shown = shown_lines(page.rows, items)
         is_open = live.more or not isinstance(state, End)
         return Answer(page.text, is_open, state.private)
 
     def _say(self, key: str, facts: dict[str, object]) -> str:
-        return self._composer.sentence(self._hop.language, key, facts)
+        return self._composer.sentence(self.hop.language, key, facts)
 
     def _state(self, name: str) -> State[S]:
         state = self._book.states.get(name)
@@ -354,16 +310,3 @@ def _shown(state: State[S]) -> Shown[S]:
     if isinstance(state, Step | Wait):
         raise MenuError(f"{state.name} has no screen")
     return state
-
-
-def _number(typed: str) -> int:
-    """The number typed, 0 for everything else."""
-    if len(typed) <= NUMBER_DIGITS_MOST and typed.isascii() and typed.isdecimal():
-        return int(typed)
-    return 0
-
-
-def _digests(rows: Sequence[int], items: Sequence[Item]) -> list[int]:
-    if not items or not rows:
-        return []
-    return [rows[0] + 1, *(item_digest(items[row].value) for row in rows)]

@@ -33,7 +33,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
     def ussd() -> Response:
         hop = africastalking.parse_ussd(request.form)
         screen = runtime.engine.step(hop)
-        return Response(africastalking.render(screen), mimetype="text/plain")
+        body, headers = africastalking.render(screen)
+        return Response(body, headers=headers, mimetype="text/plain")
 
     @views.post("/africastalking/ussd/end")
     @_naming_bad_fields

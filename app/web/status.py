@@ -26,7 +26,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @views.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        checks = [*_database(runtime), health.probe("redis", runtime.engine.sessions.ping)]
+        checks = [*_database(runtime), health.probe("redis", runtime.sessions.ping)]
         ready = all(check.ok for check in checks)
         body = {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}
         return jsonify({"ready": ready, "checks": body}), 200 if ready else 503

@@ -16,8 +16,10 @@
 -- The moves and counts of all postings stand one after the other; p_move_ends[i] and
 -- p_count_ends[i] say where those of posting i end.
 --
--- Names: p_ argument, o_ answer, v_ variable; k_ keys, h_ holds, a_ accounts, c_ counters and
--- m_ moves are arrays by position.
+-- Names: p_ argument, o_ answer, v_ variable; k_ keys, h_ holds, a_ accounts, c_ counters, g_ the
+-- authorities, r_ refused and m_ moves are arrays by position. Sets are made with generate_series
+-- and subscripts: unnest of nine arrays makes nine tuple stores. A statement that few postings need
+-- stands behind a condition, because even an empty one costs as much as a transfer's share of it.
 CREATE FUNCTION post_v1(
     p_now            timestamptz,
     p_keys           uuid[],
@@ -40,7 +42,10 @@ CREATE FUNCTION post_v1(
     OUT o_refusals   text[],
     OUT o_replayed   boolean[]
 )
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+-- The planner cannot know how long the arrays are, and would plan anew at every call.
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     v_n      CONSTANT int := cardinality(p_keys);
     v_moves  CONSTANT int := cardinality(p_debits);
@@ -50,9 +55,10 @@ DECLARE
 
     k_new      uuid[];     -- keys that this call took, and the posting ids given to them
     k_ids      bigint[];
-    k_twins    int[] := array_fill(NULL::int, ARRAY[v_n]);  -- same key earlier in this call
+    k_twins    int[];      -- same key earlier in this call
     v_new      int := 0;
     v_stored   record;
+    v_posting  bigint;
 
     h_ids      uuid[];
     h_accounts bigint[];
@@ -62,42 +68,42 @@ DECLARE
     h_postings bigint[];   -- the posting of this call that captured it
     v_hold     int;
 
-    a_wanted   bigint[] := p_debits || p_credits || p_count_accounts;
-    a_ids      bigint[];
-    a_house    boolean[];
-    a_trust    boolean[];
-    a_currency text[];
-    a_balance  bigint[];   -- of a house account: what this call adds to it
-    a_held     bigint[];
-    a_floor    bigint[];
+    a_wanted   bigint[] := p_debits || p_credits;
+    a_ids      bigint[];   -- those with a floor and locked, then those of the house
+    a_floors   int;        -- how many have a floor
+    a_balance  bigint[];
+    a_left     bigint[];   -- available: balance - held - floor
     a_seq      bigint[];
+    a_freed    bigint[];   -- held money that captures of this call gave up
+    a_added    bigint[];   -- what this call adds to a house account
+    a_trust    int;        -- position of a trust_bank
+    a_currency text[];     -- read only when they differ
+    v_mixed    boolean;
 
     c_names    text[];     -- a counter's identity as text
     c_slots    int[];      -- the first count of the same counter; c_used stands there
     c_used     bigint[];
-    c_added    bigint[] := array_fill(0::bigint, ARRAY[v_counts]);
+    c_added    bigint[];
 
     g_taken    text[];     -- authorities that this call took, and those that a posting used
-    g_spent    text[] := '{}';
+    g_spent    text[];
 
     m_debit    int[];      -- positions in a_
     m_credit   int[];
+    m_postings bigint[];   -- null: not to be written
     m_lines    int[];
-    m_postings bigint[] := array_fill(NULL::bigint, ARRAY[v_moves]);  -- null: not to be written
-    m_debit_seq      bigint[] := m_postings;
-    m_debit_balance  bigint[] := m_postings;
-    m_credit_seq     bigint[] := m_postings;
-    m_credit_balance bigint[] := m_postings;
+    m_debit_seq      bigint[];
+    m_debit_balance  bigint[];
+    m_credit_seq     bigint[];
+    m_credit_balance bigint[];
 
-    r_keys     uuid[] := '{}';  -- refused
-    r_reasons  text[] := '{}';
+    r_at       int[];      -- the postings refused
 
     v_move     int := 0;   -- last move and count of the posting before
     v_count    int := 0;
     v_rank     int;
     v_refusal  text;
     v_gate     boolean;
-    v_house    boolean := false;
     v_sum      bigint;
     v_at       int;
     v_done     int;
@@ -118,87 +124,109 @@ BEGIN
 
     ---- Keys: take the new ones, answer the others -------------------------------------------------
 
-    WITH taken AS (
+    IF v_n = 1 THEN
         INSERT INTO posting_keys (key, fingerprint, posting_id, recorded_at)
-        SELECT t.key, t.fingerprint, nextval('posting_ids'), p_now
-        FROM (
-            SELECT u.key, u.fingerprint
-            FROM unnest(p_keys, p_fingerprints) WITH ORDINALITY AS u (key, fingerprint, i)
-            WHERE u.key >= oldest_key_v1(p_now)
-            ORDER BY u.key, u.i
-        ) AS t
+        SELECT p_keys[1], p_fingerprints[1], nextval('posting_ids'), p_now
+        WHERE p_keys[1] >= oldest_key_v1(p_now)
         ON CONFLICT DO NOTHING
-        RETURNING key, posting_id
-    )
-    SELECT array_agg(key), array_agg(posting_id) INTO k_new, k_ids FROM taken;
-
-    FOR i IN 1 .. v_n LOOP
-        v_at := array_position(k_new, p_keys[i]);
-        IF v_at IS NOT NULL THEN
-            o_postings[i] := k_ids[v_at];
-            k_new[v_at] := NULL;  -- a second one of the same key is a replay of this
-            v_new := v_new + 1;
-            CONTINUE;
+        RETURNING posting_id INTO v_posting;
+        IF FOUND THEN
+            o_postings[1] := v_posting;
+            v_new := 1;
         END IF;
-        v_at := array_position(p_keys, p_keys[i]);
-        IF v_at < i AND NOT o_replayed[v_at] AND o_refusals[v_at] IS NULL THEN
-            IF p_fingerprints[v_at] = p_fingerprints[i] THEN
-                k_twins[i] := v_at;
-                o_replayed[i] := true;
-            ELSE
-                o_refusals[i] := 'key_reused';
+    ELSE
+        WITH taken AS (
+            INSERT INTO posting_keys (key, fingerprint, posting_id, recorded_at)
+            SELECT t.key, p_fingerprints[t.i], nextval('posting_ids'), p_now
+            FROM (
+                SELECT p_keys[i] AS key, i FROM generate_series(1, v_n) AS i
+                WHERE p_keys[i] >= oldest_key_v1(p_now)
+                ORDER BY 1, 2
+            ) AS t
+            ON CONFLICT DO NOTHING
+            RETURNING key, posting_id
+        )
+        SELECT array_agg(key), array_agg(posting_id) INTO k_new, k_ids FROM taken;
+        FOR i IN 1 .. v_n LOOP
+            v_at := array_position(k_new, p_keys[i]);
+            IF v_at IS NOT NULL THEN
+                o_postings[i] := k_ids[v_at];
+                k_new[v_at] := NULL;  -- a second one of the same key is a replay of this
+                v_new := v_new + 1;
             END IF;
-            CONTINUE;
+        END LOOP;
+    END IF;
+
+    IF v_new < v_n THEN
+        FOR i IN 1 .. v_n LOOP
+            CONTINUE WHEN o_postings[i] IS NOT NULL;
+            v_at := array_position(p_keys, p_keys[i]);
+            IF v_at < i AND NOT o_replayed[v_at] AND o_refusals[v_at] IS NULL THEN
+                IF p_fingerprints[v_at] = p_fingerprints[i] THEN
+                    k_twins[i] := v_at;
+                    o_replayed[i] := true;
+                ELSE
+                    o_refusals[i] := 'key_reused';
+                END IF;
+                CONTINUE;
+            END IF;
+            SELECT k.fingerprint, k.posting_id, k.refusal, k.reversed_by INTO v_stored
+            FROM posting_keys k WHERE k.key = p_keys[i];
+            IF NOT FOUND THEN
+                o_refusals[i] := 'key_expired';
+            ELSIF v_stored.fingerprint <> p_fingerprints[i] THEN
+                o_refusals[i] := 'key_reused';
+            ELSE
+                o_postings[i] := v_stored.posting_id;
+                o_refusals[i] := CASE WHEN v_stored.reversed_by IS NOT NULL THEN 'reversed'
+                                 ELSE v_stored.refusal END;
+                o_replayed[i] := true;
+            END IF;
+        END LOOP;
+        IF v_new = 0 THEN
+            RETURN;
         END IF;
-        SELECT k.fingerprint, k.posting_id, k.refusal, k.reversed_by INTO v_stored
-        FROM posting_keys k WHERE k.key = p_keys[i];
-        IF NOT FOUND THEN
-            o_refusals[i] := 'key_expired';
-        ELSIF v_stored.fingerprint <> p_fingerprints[i] THEN
-            o_refusals[i] := 'key_reused';
-        ELSE
-            o_postings[i] := v_stored.posting_id;
-            o_refusals[i] := CASE WHEN v_stored.reversed_by IS NOT NULL THEN 'reversed'
-                             ELSE v_stored.refusal END;
-            o_replayed[i] := true;
-        END IF;
-    END LOOP;
-    IF v_new = 0 THEN
-        RETURN;
     END IF;
 
     ---- Locks: holds by id, accounts by id ---------------------------------------------------------
 
+    IF v_counts > 0 THEN
+        a_wanted := a_wanted || p_count_accounts;
+    END IF;
     IF v_holds THEN
         SELECT array_agg(h.id), array_agg(h.account_id), array_agg(h.amount_minor),
                array_agg(h.state = 'held')
         INTO h_ids, h_accounts, h_amounts, h_open
         FROM (SELECT * FROM holds WHERE id = ANY (p_holds) ORDER BY id FOR UPDATE) AS h;
-        h_captured := array_fill(0::bigint, ARRAY[cardinality(h_ids)]);
-        h_postings := array_fill(NULL::bigint, ARRAY[cardinality(h_ids)]);
         a_wanted := a_wanted || h_accounts
             || ARRAY(SELECT account_id FROM hold_counts WHERE hold_id = ANY (h_ids));
     END IF;
 
-    SELECT array_agg(a.id), array_agg(a.house), array_agg(a.kind = 'trust_bank'),
-           array_agg(a.currency), array_agg(a.balance), array_agg(a.held),
-           array_agg(a.floor_minor), array_agg(a.seq)
-    INTO a_ids, a_house, a_trust, a_currency, a_balance, a_held, a_floor, a_seq
+    SELECT array_agg(a.id), array_agg(a.balance), array_agg(a.available), array_agg(a.seq),
+           count(*), min(a.currency) <> max(a.currency)
+    INTO a_ids, a_balance, a_left, a_seq, a_floors, v_mixed
     FROM (
-        SELECT * FROM (
-            SELECT id, house, kind, currency, balance, held, floor_minor, seq FROM accounts
-            WHERE id = ANY (a_wanted) AND NOT house
-            ORDER BY id FOR NO KEY UPDATE
-        ) AS locked
-        UNION ALL
-        SELECT id, house, kind, currency, 0, 0, 0, 0 FROM accounts
-        WHERE id = ANY (a_wanted) AND house
+        SELECT id, balance, balance - held - floor_minor AS available, seq, currency
+        FROM accounts WHERE id = ANY (a_wanted) AND NOT house
+        ORDER BY id FOR NO KEY UPDATE
     ) AS a;
+    IF a_ids IS NULL OR NOT a_wanted <@ a_ids THEN
+        a_ids := a_ids || ARRAY(SELECT id FROM accounts WHERE id = ANY (a_wanted) AND house);
+        SELECT array_position(a_ids, min(id) FILTER (WHERE kind = 'trust_bank')),
+               min(currency) <> max(currency)
+        INTO a_trust, v_mixed FROM accounts WHERE id = ANY (a_wanted);
+    END IF;
+    IF v_mixed THEN
+        a_currency := ARRAY(
+            SELECT currency FROM accounts WHERE id = ANY (a_ids) ORDER BY array_position(a_ids, id)
+        );
+    END IF;
 
     -- The counters are quiet now: whoever changes one holds the lock of its account.
     FOR j IN 1 .. v_counts LOOP
         c_names[j] := concat_ws(' ', p_count_accounts[j], p_count_periods[j], p_count_names[j]);
         c_slots[j] := array_position(c_names, c_names[j]);
+        c_added[j] := 0;
         IF c_slots[j] = j THEN
             c_used[j] := coalesce((
                 SELECT l.used FROM limit_counters l
@@ -212,11 +240,10 @@ BEGIN
     IF v_gates THEN
         WITH taken AS (
             INSERT INTO authorities (authority, posting_id, recorded_at)
-            SELECT DISTINCT ON (u.authority) u.authority, u.posting_id, p_now
-            FROM unnest(p_authorities, o_postings, o_replayed) WITH ORDINALITY
-                 AS u (authority, posting_id, replayed, i)
-            WHERE u.authority IS NOT NULL AND u.posting_id IS NOT NULL AND NOT u.replayed
-            ORDER BY u.authority, u.i
+            SELECT DISTINCT ON (p_authorities[i]) p_authorities[i], o_postings[i], p_now
+            FROM generate_series(1, v_n) AS i
+            WHERE p_authorities[i] IS NOT NULL AND o_postings[i] IS NOT NULL AND NOT o_replayed[i]
+            ORDER BY p_authorities[i], i
             ON CONFLICT DO NOTHING
             RETURNING authority
         )
@@ -235,29 +262,30 @@ BEGIN
             CONTINUE;
         END IF;
 
-        -- Its form.
+        -- Its form. The loop looks for the highest rung of the ladder over all moves.
         v_rank := NULL;
         v_gate := false;
+        v_done := v_move;
         FOR m IN v_move + 1 .. p_move_ends[i] LOOP
             d := array_position(a_ids, p_debits[m]);
             c := array_position(a_ids, p_credits[m]);
+            m_debit[m] := d;
+            m_credit[m] := c;
             IF d IS NULL OR c IS NULL THEN
                 v_rank := 1;
-            ELSIF a_currency[d] <> a_currency[c] THEN
+            ELSIF v_mixed AND a_currency[d] <> a_currency[c] THEN
                 v_rank := least(v_rank, 2);
             ELSIF d = c THEN
                 v_rank := least(v_rank, 3);
             ELSIF p_amounts[m] IS NULL OR p_amounts[m] <= 0 THEN
                 v_rank := least(v_rank, 4);
-            ELSIF a_house[d] OR a_trust[c] THEN
+            ELSIF d > a_floors OR c = a_trust THEN
                 v_gate := true;
             END IF;
-            m_debit[m] := d;
-            m_credit[m] := c;
         END LOOP;
         FOR j IN v_count + 1 .. p_count_ends[i] LOOP
             v_at := array_position(a_ids, p_count_accounts[j]);
-            IF v_at IS NULL OR a_house[v_at] THEN
+            IF v_at IS NULL OR v_at > a_floors THEN
                 v_rank := 1;
             ELSIF p_count_amounts[j] IS NULL OR p_count_amounts[j] < 0 THEN
                 v_rank := least(v_rank, 4);
@@ -271,7 +299,7 @@ BEGIN
             v_refusal := CASE
                 WHEN p_authorities[i] IS NULL THEN 'authority_required'
                 WHEN array_position(g_taken, p_authorities[i]) IS NULL
-                  OR p_authorities[i] = ANY (g_spent) THEN 'authority_used'
+                  OR array_position(g_spent, p_authorities[i]) IS NOT NULL THEN 'authority_used'
                 ELSE authority_refusal_v1(
                     p_authorities[i], p_debits[v_move + 1 : p_move_ends[i]],
                     p_credits[v_move + 1 : p_move_ends[i]], p_amounts[v_move + 1 : p_move_ends[i]]
@@ -281,31 +309,32 @@ BEGIN
 
         -- The hold that it captures: all of it is given up, the moves then take their part.
         v_hold := NULL;
-        IF v_refusal IS NULL AND p_holds[i] IS NOT NULL THEN
+        IF v_holds AND v_refusal IS NULL AND p_holds[i] IS NOT NULL THEN
             v_hold := array_position(h_ids, p_holds[i]);
-            IF v_hold IS NULL OR NOT h_open[v_hold] THEN
-                v_refusal := 'hold_not_held';
-            ELSE
-                v_sum := 0;
+            v_sum := 0;
+            IF v_hold IS NOT NULL THEN
                 FOR m IN v_move + 1 .. p_move_ends[i] LOOP
                     IF p_debits[m] = h_accounts[v_hold] THEN
                         v_sum := v_sum + p_amounts[m];
                     END IF;
                 END LOOP;
-                IF v_sum = 0 THEN
-                    v_refusal := 'hold_wrong_account';
-                ELSIF v_sum > h_amounts[v_hold] THEN
-                    v_refusal := 'hold_too_small';
-                ELSE
-                    d := array_position(a_ids, h_accounts[v_hold]);
-                    a_held[d] := a_held[d] - h_amounts[v_hold];
-                END IF;
+            END IF;
+            v_refusal := CASE
+                WHEN v_hold IS NULL OR NOT h_open[v_hold] THEN 'hold_not_held'
+                WHEN v_sum = 0 THEN 'hold_wrong_account'
+                WHEN v_sum > h_amounts[v_hold] THEN 'hold_too_small'
+            END;
+            IF v_refusal IS NULL THEN
+                d := array_position(a_ids, h_accounts[v_hold]);
+                a_left[d] := a_left[d] + h_amounts[v_hold];
+            ELSE
+                v_hold := NULL;
             END IF;
         END IF;
 
         -- Limits.
         v_counted := v_count;
-        IF v_refusal IS NULL THEN
+        IF v_counts > 0 AND v_refusal IS NULL THEN
             FOR j IN v_count + 1 .. p_count_ends[i] LOOP
                 c := c_slots[j];
                 IF p_count_amounts[j] > p_count_caps[j] - c_used[c] THEN
@@ -318,28 +347,32 @@ BEGIN
             END LOOP;
         END IF;
 
-        -- Money.
-        v_done := v_move;
+        -- Money. A position after a_floors is a house account's, which only adds up.
         IF v_refusal IS NULL THEN
             FOR m IN v_move + 1 .. p_move_ends[i] LOOP
                 d := m_debit[m];
                 c := m_credit[m];
-                IF NOT a_house[d] THEN
-                    IF a_balance[d] - a_held[d] - p_amounts[m] < a_floor[d] THEN
-                        v_refusal := 'insufficient_funds';
-                        EXIT;
-                    END IF;
+                IF d > a_floors THEN
+                    a_added[d] := coalesce(a_added[d], 0) - p_amounts[m];
+                ELSIF a_left[d] < p_amounts[m] THEN
+                    v_refusal := 'insufficient_funds';
+                    EXIT;
+                ELSE
+                    a_left[d] := a_left[d] - p_amounts[m];
+                    a_balance[d] := a_balance[d] - p_amounts[m];
                     a_seq[d] := a_seq[d] + 1;
                     m_debit_seq[m] := a_seq[d];
-                    m_debit_balance[m] := a_balance[d] - p_amounts[m];
+                    m_debit_balance[m] := a_balance[d];
                 END IF;
-                a_balance[d] := a_balance[d] - p_amounts[m];
-                IF NOT a_house[c] THEN
+                IF c > a_floors THEN
+                    a_added[c] := coalesce(a_added[c], 0) + p_amounts[m];
+                ELSE
+                    a_left[c] := a_left[c] + p_amounts[m];
+                    a_balance[c] := a_balance[c] + p_amounts[m];
                     a_seq[c] := a_seq[c] + 1;
                     m_credit_seq[m] := a_seq[c];
-                    m_credit_balance[m] := a_balance[c] + p_amounts[m];
+                    m_credit_balance[m] := a_balance[c];
                 END IF;
-                a_balance[c] := a_balance[c] + p_amounts[m];
                 m_postings[m] := o_postings[i];
                 m_lines[m] := m - v_move;
                 v_done := m;
@@ -355,28 +388,38 @@ BEGIN
                 h_open[v_hold] := false;
                 h_captured[v_hold] := v_sum;
                 h_postings[v_hold] := o_postings[i];
+                d := array_position(a_ids, h_accounts[v_hold]);
+                a_freed[d] := coalesce(a_freed[d], 0) + h_amounts[v_hold];
                 -- What was not captured was not used: back to exactly the counters of the hold.
-                FOR v_row IN SELECT * FROM give_back_counts_v1(
-                    p_holds[i], h_amounts[v_hold] - v_sum, h_amounts[v_hold]
-                ) LOOP
-                    v_at := array_position(c_names, concat_ws(
-                        ' ', v_row.o_account, v_row.o_period, v_row.o_name));
-                    IF v_at IS NOT NULL THEN
-                        c_used[v_at] := c_used[v_at] - v_row.o_amount;
-                    END IF;
-                END LOOP;
+                IF v_sum < h_amounts[v_hold] THEN
+                    FOR v_row IN SELECT * FROM give_back_counts_v1(
+                        p_holds[i], h_amounts[v_hold] - v_sum, h_amounts[v_hold]
+                    ) LOOP
+                        v_at := array_position(c_names, concat_ws(
+                            ' ', v_row.o_account, v_row.o_period, v_row.o_name));
+                        IF v_at IS NOT NULL THEN
+                            c_used[v_at] := c_used[v_at] - v_row.o_amount;
+                        END IF;
+                    END LOOP;
+                END IF;
             END IF;
         ELSE
             -- Undo what it did in memory.
-            FOR m IN REVERSE v_done .. v_move + 1 LOOP
+            FOR m IN v_move + 1 .. v_done LOOP
                 d := m_debit[m];
                 c := m_credit[m];
-                a_balance[d] := a_balance[d] + p_amounts[m];
-                a_balance[c] := a_balance[c] - p_amounts[m];
-                IF NOT a_house[d] THEN
+                IF d > a_floors THEN
+                    a_added[d] := a_added[d] + p_amounts[m];
+                ELSE
+                    a_left[d] := a_left[d] + p_amounts[m];
+                    a_balance[d] := a_balance[d] + p_amounts[m];
                     a_seq[d] := a_seq[d] - 1;
                 END IF;
-                IF NOT a_house[c] THEN
+                IF c > a_floors THEN
+                    a_added[c] := a_added[c] - p_amounts[m];
+                ELSE
+                    a_left[c] := a_left[c] - p_amounts[m];
+                    a_balance[c] := a_balance[c] - p_amounts[m];
                     a_seq[c] := a_seq[c] - 1;
                 END IF;
                 m_postings[m] := NULL;
@@ -386,14 +429,13 @@ BEGIN
                 c_used[c] := c_used[c] - p_count_amounts[j];
                 c_added[c] := c_added[c] - p_count_amounts[j];
             END LOOP;
-            IF v_hold IS NOT NULL AND v_refusal NOT LIKE 'hold\_%' THEN
+            IF v_hold IS NOT NULL THEN
                 d := array_position(a_ids, h_accounts[v_hold]);
-                a_held[d] := a_held[d] + h_amounts[v_hold];
+                a_left[d] := a_left[d] - h_amounts[v_hold];
             END IF;
             o_postings[i] := NULL;
             o_refusals[i] := v_refusal;
-            r_keys := r_keys || p_keys[i];
-            r_reasons := r_reasons || v_refusal;
+            r_at := r_at || i;
             v_new := v_new - 1;
         END IF;
         v_move := p_move_ends[i];
@@ -403,66 +445,64 @@ BEGIN
     ---- Write ---------------------------------------------------------------------------------------
 
     IF v_new > 0 THEN
-        UPDATE accounts a SET balance = t.balance, held = t.held, seq = t.seq
-        FROM unnest(a_ids, a_balance, a_held, a_seq) AS t (id, balance, held, seq)
-        WHERE a.id = t.id AND NOT a.house AND (a.seq <> t.seq OR a.held <> t.held);
+        UPDATE accounts a
+        SET balance = a_balance[i], seq = a_seq[i], held = a.held - coalesce(a_freed[i], 0)
+        FROM generate_series(1, a_floors) AS i
+        WHERE a.id = a_ids[i] AND (a.seq <> a_seq[i] OR a_freed[i] > 0);
 
-        IF true = ANY (a_house) THEN
+        IF a_added IS NOT NULL THEN
             INSERT INTO house_pending (account_id, amount_minor)
-            SELECT t.id, t.amount
-            FROM unnest(a_ids, a_balance, a_house) AS t (id, amount, house)
-            WHERE t.house AND t.amount <> 0;
+            SELECT a_ids[i], a_added[i] FROM generate_series(a_floors + 1, cardinality(a_ids)) AS i
+            WHERE a_added[i] <> 0;
         END IF;
 
         INSERT INTO postings (id, posted_at, key, kind, reference, authority, hold_id)
-        SELECT t.id, p_now, t.key, t.kind, t.reference, t.authority, t.hold_id
-        FROM unnest(o_postings, p_keys, p_kinds, p_references, p_authorities, p_holds, o_replayed)
-             AS t (id, key, kind, reference, authority, hold_id, replayed)
-        WHERE t.id IS NOT NULL AND NOT t.replayed;
+        SELECT o_postings[i], p_now, p_keys[i], p_kinds[i], p_references[i],
+               p_authorities[i], p_holds[i]
+        FROM generate_series(1, v_n) AS i
+        WHERE o_postings[i] IS NOT NULL AND NOT o_replayed[i];
 
         INSERT INTO moves (
-            posting_id, posted_at, debit, credit, amount_minor,
-            debit_seq, debit_balance, credit_seq, credit_balance, line
+            posting_id, posted_at, line, debit, credit, amount_minor,
+            debit_seq, debit_balance, credit_seq, credit_balance
         )
-        SELECT t.posting_id, p_now, t.debit, t.credit, t.amount,
-               t.debit_seq, t.debit_balance, t.credit_seq, t.credit_balance, t.line
-        FROM unnest(m_postings, p_debits, p_credits, p_amounts,
-                    m_debit_seq, m_debit_balance, m_credit_seq, m_credit_balance, m_lines)
-             AS t (posting_id, debit, credit, amount,
-                   debit_seq, debit_balance, credit_seq, credit_balance, line)
-        WHERE t.posting_id IS NOT NULL;
+        SELECT m_postings[m], p_now, m_lines[m], p_debits[m], p_credits[m], p_amounts[m],
+               m_debit_seq[m], m_debit_balance[m], m_credit_seq[m], m_credit_balance[m]
+        FROM generate_series(1, v_moves) AS m
+        WHERE m_postings[m] IS NOT NULL;
 
         IF v_counts > 0 THEN
             INSERT INTO limit_counters AS l (account_id, name, period, used)
-            SELECT t.account_id, t.name, t.period, t.added
-            FROM unnest(p_count_accounts, p_count_names, p_count_periods, c_added)
-                 AS t (account_id, name, period, added)
-            WHERE t.added > 0
+            SELECT p_count_accounts[j], p_count_names[j], p_count_periods[j], c_added[j]
+            FROM generate_series(1, v_counts) AS j
+            WHERE c_added[j] > 0
             ON CONFLICT (account_id, name, period) DO UPDATE SET used = l.used + excluded.used;
         END IF;
 
         IF v_holds THEN
             UPDATE holds h
-            SET state = 'captured', captured_minor = t.captured, posting_id = t.posting_id,
+            SET state = 'captured', captured_minor = h_captured[i], posting_id = h_postings[i],
                 expires_at = NULL, closed_at = p_now
-            FROM unnest(h_ids, h_captured, h_postings) AS t (id, captured, posting_id)
-            WHERE h.id = t.id AND t.posting_id IS NOT NULL;
+            FROM generate_series(1, cardinality(h_ids)) AS i
+            WHERE h.id = h_ids[i] AND h_postings[i] IS NOT NULL;
         END IF;
     END IF;
 
-    IF r_keys <> '{}' THEN
-        UPDATE posting_keys k SET posting_id = NULL, refusal = t.refusal
-        FROM unnest(r_keys, r_reasons) AS t (key, refusal) WHERE k.key = t.key;
+    IF r_at IS NOT NULL THEN
+        UPDATE posting_keys k SET posting_id = NULL, refusal = o_refusals[i]
+        FROM unnest(r_at) AS i WHERE k.key = p_keys[i];
         DELETE FROM authorities
-        WHERE authority = ANY (g_taken) AND NOT authority = ANY (g_spent);
+        WHERE authority = ANY (g_taken) AND (g_spent IS NULL OR NOT authority = ANY (g_spent));
     END IF;
 
-    FOR i IN 1 .. v_n LOOP
-        IF k_twins[i] IS NOT NULL THEN
-            o_postings[i] := o_postings[k_twins[i]];
-            o_refusals[i] := o_refusals[k_twins[i]];
-        END IF;
-    END LOOP;
+    IF k_twins IS NOT NULL THEN
+        FOR i IN 1 .. v_n LOOP
+            IF k_twins[i] IS NOT NULL THEN
+                o_postings[i] := o_postings[k_twins[i]];
+                o_refusals[i] := o_refusals[k_twins[i]];
+            END IF;
+        END LOOP;
+    END IF;
 END $$;
 
 REVOKE ALL ON FUNCTION post_v1 FROM PUBLIC;

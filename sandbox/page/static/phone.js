@@ -6,7 +6,7 @@ import { Inbox, clock } from "./inbox.js";
 import { drawKeypad, MODES, Writer } from "./keypad.js";
 import { ask } from "./wire.js";
 
-const NO_SERVICE_MS = 2500;
+const NO_SERVICE_MS = 1500;
 const BUZZ_MS = 600;
 const SCROLL_PX = 34;
 const SOFTKEYS = {

@@ -1,0 +1,172 @@
+"""Sending what is due: claim, hand over with no transaction open, record.
+
+A drain keeps at most THREADS messages in flight and goes on until none is due, its time is over,
+it is told to stop, or the gateway fails several times in a row; the schedule's next ring goes on
+from there. What is in flight is always waited for: an outcome that nobody records is a repeat.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client import Counter
+from sqlalchemy.exc import DBAPIError
+
+from app import failpoints
+from app.db import Database
+from app.errors import DomainError
+from app.gateways.africastalking_sms import Outcome, Refused, Taken
+from app.markets import Market
+from app.notices import Message
+from app.sms import tries
+from app.sms.tries import Claim
+from app.telemetry import log
+from app.text import Catalogues
+
+THREADS = 8
+DRAIN_SECONDS = 20.0
+GLANCE_SECONDS = 0.25  # how often a drain that waits looks for new work and for the order to stop
+FAILURES_IN_A_ROW_MOST = 5
+RECORD_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
+
+TRIES = Counter("kibanda_sms_tries_total", "SMS handed to the gateway, by outcome", ["outcome"])
+REPEATS = Counter("kibanda_sms_repeats_total", "SMS that may have been sent once more")
+ALARMS = Counter("kibanda_sms_alarms_total", "SMS that a person will not get", ["kind", "why"])
+
+
+class SmsGateway(Protocol):
+    """An operator's adapter; an outcome is data, never an exception."""
+
+    def send(self, msisdn: str, text: str) -> Outcome: ...
+
+
+class Runtime(Protocol):
+    """What sending needs of the assembled process, which stands a layer above."""
+
+    @property
+    def db(self) -> Database: ...
+    @property
+    def market(self) -> Market: ...
+    @property
+    def catalogues(self) -> Catalogues: ...
+    @property
+    def sms_gateway(self) -> SmsGateway: ...
+
+
+@dataclass(slots=True)
+class Drained:
+    """What a drain did. `more`: its time ran out while there was work."""
+
+    taken: int = 0
+    refused: int = 0
+    failed: int = 0
+    failures_in_a_row: int = 0
+    more: bool = False
+
+    def count(self, outcome: Outcome) -> None:
+        """A permanent refusal is about one number; it shows that the gateway works."""
+        if isinstance(outcome, Taken):
+            self.taken += 1
+        elif isinstance(outcome, Refused) and outcome.permanent:
+            self.refused += 1
+        else:
+            self.failed += 1
+            self.failures_in_a_row += 1
+            return
+        self.failures_in_a_row = 0
+
+
+def drain(runtime: Runtime, stop: threading.Event | None = None) -> Drained:
+    """Send due messages until none is left, time is up, or `stop` is set; ends within 30 s.
+
+    Raises DomainError `database_away` when due messages cannot be claimed.
+    """
+    stop = stop or threading.Event()
+    deadline = time.monotonic() + DRAIN_SECONDS
+    drained = Drained()
+    flying: set[Future[Outcome]] = set()
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="sms") as pool:
+        while True:
+            drained.more = time.monotonic() >= deadline
+            halted = drained.failures_in_a_row >= FAILURES_IN_A_ROW_MOST
+            room = 0 if drained.more or halted or stop.is_set() else THREADS - len(flying)
+            claimed = _claim(runtime, room) if room else ()
+            flying |= {pool.submit(_deliver, runtime, claim) for claim in claimed}
+            if not flying:
+                return drained
+            done, flying = wait(flying, GLANCE_SECONDS, FIRST_COMPLETED)
+            for future in done:
+                drained.count(future.result())
+
+
+def _claim(runtime: Runtime, most: int) -> tuple[Claim, ...]:
+    claims = runtime.db.transact(
+        lambda session: tries.claim(session, runtime.catalogues, runtime.market, most),
+        name="sms_claim",
+    )
+    for kind in claims.given_up:
+        _alarm(kind, "gave_up")
+    return claims.tries
+
+
+def _deliver(runtime: Runtime, claim: Claim) -> Outcome:
+    """One try from its claim to its record; runs in a thread of the drain."""
+    outcome = runtime.sms_gateway.send(claim.msisdn, claim.text)
+    TRIES.labels(type(outcome).__name__.lower()).inc()
+    if isinstance(outcome, Taken):
+        failpoints.reach("sms.after_send")
+    _record(runtime.db, claim, outcome)
+    return outcome
+
+
+def _record(db: Database, claim: Claim, outcome: Outcome) -> None:
+    """Record with patience: the SMS is out, and forgetting that would send it once more."""
+    for pause_seconds in (*RECORD_PAUSES_SECONDS, None):
+        try:
+            message = db.transact(
+                lambda session: tries.record(session, claim, outcome),
+                name="sms_record",
+                idempotent=True,
+            )
+        except (DomainError, DBAPIError) as error:
+            if pause_seconds is None:
+                log.error(
+                    "sms_not_recorded",
+                    message_id=str(claim.message_id),
+                    error=type(error).__name__,
+                )
+                return
+            time.sleep(pause_seconds)
+        else:
+            _note(claim, outcome, message)
+            return
+
+
+def _note(claim: Claim, outcome: Outcome, message: Message | None) -> None:
+    """Log and count what became of a try."""
+    if message is None:
+        log.warning("sms_late_outcome", message_id=str(claim.message_id), fence=claim.fence)
+        return
+    log.info(
+        "sms_try",
+        message_id=str(message.id),
+        kind=message.kind,
+        outcome=type(outcome).__name__.lower(),
+        reason=message.last_error,
+        state=message.state,
+        attempts=message.attempts,
+        repeats=message.repeats,
+    )
+    if message.state in ("refused", "gave_up"):
+        _alarm(message.kind, message.state)
+    if message.repeats and not isinstance(outcome, Refused):
+        REPEATS.inc()
+
+
+def _alarm(kind: str, why: str) -> None:
+    ALARMS.labels(kind, why).inc()
+    log.error("sms_alarm", kind=kind, why=why)

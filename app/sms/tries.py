@@ -1,0 +1,162 @@
+"""The tries of a message, as its row remembers them: claimed, then settled by their outcome.
+
+    due ──claim──▶ sending ──┬──▶ sent       the gateway has it
+     ▲                       ├──▶ refused    the gateway never will
+     └──── try again ────────┴──▶ gave_up    72 hours are over; alarm
+
+1. The text is rendered once and stored with the first claim, before the first byte leaves; the
+   database refuses to change it. So every later try sends the same bytes.
+2. A claim is a lease by the database's clock and a fence that only rises. An outcome under an
+   older fence is late and changes nothing but the names that the gateway gave.
+3. A try of which nobody knows whether the gateway took it is a doubt: an answer was lost, or a
+   worker died and its lease ran out. Every try that was taken or is in doubt, beyond the first,
+   is a repeat. A try that certainly was not taken is neither.
+4. Certain failures are tried again soon; doubts ever more slowly, for each may be one more SMS
+   on the phone. Both end with the message's age, but never before its first try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.gateways.africastalking_sms import Outcome, Refused, Taken, Unknown
+from app.markets import Market
+from app.notices import Message
+from app.sms import delivery, receipts
+from app.sms.receipts import ReceiptError
+from app.telemetry import log
+from app.text import Catalogues
+
+LEASE_SECONDS = 30  # a try ends well within: the gateway bounds its connection and its answer
+REFUSED_WAITS_SECONDS = (2, 5, 15, 30, 60, 120, 300, 600)  # the last one repeats, here and below
+DOUBT_WAITS_SECONDS = (3, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10_800)
+UNWRITABLE_WAIT_SECONDS = 600  # a sentence is missing; the next release may bring it
+GIVE_UP_AFTER = timedelta(hours=72)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Claim:
+    """One try that this process may make. It has no repr: the text may hold a token."""
+
+    message_id: UUID
+    fence: int
+    msisdn: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a claim found: tries to make, and the kinds of messages that it had to give up."""
+
+    tries: tuple[Claim, ...]
+    given_up: tuple[str, ...]
+
+
+def claim(session: Session, catalogues: Catalogues, market: Market, most: int) -> Claims:
+    """Lease up to `most` due messages that no other process holds; the caller commits at once."""
+    now = _clock(session)
+    due = (
+        select(Message)
+        .where(Message.due_at <= func.clock_timestamp())
+        .order_by(Message.due_at)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    found = session.scalars(due).all()
+    tries = tuple(_claim(message, now) for message in found if _is_ready(message, now)
+                  and _has_text(message, catalogues, market, now))  # fmt: skip
+    return Claims(tries, _given_up(found))
+
+
+def record(session: Session, claimed: Claim, outcome: Outcome) -> Message | None:
+    """Settle a try. None when it was late: the message has been claimed anew or is settled."""
+    if isinstance(outcome, Taken) and outcome.provider_id:
+        delivery.join(session, outcome.provider_id, claimed.message_id)
+    statement = select(Message).where(Message.id == claimed.message_id).with_for_update()
+    message = session.scalars(statement).one()
+    if message.fence != claimed.fence or message.state != "sending":
+        return None
+    settle(message, outcome, _clock(session))
+    return message
+
+
+def settle(message: Message, outcome: Outcome, now: datetime) -> None:
+    """What the outcome of its open try makes of a message; `now` is the database's clock."""
+    message.lease_until = None
+    match outcome:
+        case Taken(provider_id, cost):
+            message.state, message.due_at, message.sent_at = "sent", None, now
+            message.provider_id, message.cost, message.last_error = provider_id, cost, None
+            message.repeats = message.doubts
+        case Refused(reason, permanent=True):
+            message.state, message.due_at, message.last_error = "refused", None, reason
+        case Refused(reason):
+            certain = message.attempts - message.doubts
+            _later(message, _nth(REFUSED_WAITS_SECONDS, certain), reason, now)
+        case Unknown(reason):
+            message.repeats = message.doubts
+            message.doubts += 1
+            _later(message, _nth(DOUBT_WAITS_SECONDS, message.doubts), reason, now)
+
+
+def _is_ready(message: Message, now: datetime) -> bool:
+    """Whether a due message may be tried now. One whose worker died may have to wait longer."""
+    if message.state == "due":
+        return True
+    lost_since = now - timedelta(seconds=LEASE_SECONDS)
+    settle(message, Unknown("worker_lost"), lost_since)
+    log.warning("sms_worker_lost", message_id=str(message.id), doubts=message.doubts)
+    return message.due_at is not None and message.due_at <= now
+
+
+def _has_text(message: Message, catalogues: Catalogues, market: Market, now: datetime) -> bool:
+    """Whether a text is stored, rendered now if it never was. What cannot be written waits."""
+    if message.text is not None:
+        return True
+    try:
+        message.text = receipts.render(
+            catalogues, market, message.kind, message.language, message.facts
+        )
+    except ReceiptError as error:
+        log.error("sms_unwritable", message_id=str(message.id), reason=str(error))
+        _later(message, UNWRITABLE_WAIT_SECONDS, "unwritable", now)
+        return False
+    return True
+
+
+def _claim(message: Message, now: datetime) -> Claim:
+    assert message.text is not None, "a message is written before it is claimed"
+    message.state = "sending"
+    message.attempts += 1
+    message.fence += 1
+    message.lease_until = message.due_at = now + timedelta(seconds=LEASE_SECONDS)
+    return Claim(message.id, message.fence, message.msisdn, message.text)
+
+
+def _later(message: Message, seconds: int, reason: str, now: datetime) -> None:
+    message.last_error = reason
+    if now - message.created_at > GIVE_UP_AFTER:
+        message.state, message.due_at = "gave_up", None
+    else:
+        message.state, message.due_at = "due", now + timedelta(seconds=seconds)
+
+
+def _given_up(messages: Sequence[Message]) -> tuple[str, ...]:
+    return tuple(message.kind for message in messages if message.state == "gave_up")
+
+
+def _nth(waits: tuple[int, ...], count: int) -> int:
+    """The wait after the `count`-th failure, the first being 1."""
+    return waits[min(max(count, 1), len(waits)) - 1]
+
+
+def _clock(session: Session) -> datetime:
+    """The database's time: workers on several machines must agree on leases."""
+    now: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return now

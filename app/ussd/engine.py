@@ -1,0 +1,102 @@
+"""L6: one hop of a USSD session, from request to screen.
+
+    begin (lock, load) ─▶ classify ─┬─ repeated, astray ──▶ the stored answer, nothing runs
+                                    ├─ foreign ───────────▶ refused
+                                    └─ new, input ──▶ walk ─┬─ screen ─▶ finish (save, unlock)
+                                                            └─ Wait ───▶ finish, then poll ─▶ save
+
+1. At most two Redis round trips a hop; a third one stores the outcome after a Wait.
+2. An input runs at most once while the session lives: the lock serialises hops, `redelivery`
+   knows what was answered, compare-and-set catches whoever came after an expired lock.
+3. While an outcome is waited for, nothing is held. Whoever saves the outcome first decides the
+   bytes; everybody else answers the same.
+4. After a commit the answer is given whatever happens to the session; a failure after it is
+   "not known yet", never "failed".
+5. Redis or PostgreSQL away: a sentence, and the session ends. No input is ever logged, nor an
+   exception's text, which may quote one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Generic
+
+from app.gateways.wire import Screen, UssdRequest
+from app.telemetry import HOP_SECONDS, HOPS
+from app.ussd.hop import S, Surroundings
+from app.ussd.onehop import OneHop, Parts
+from app.ussd.screens import Composer
+from app.ussd.session import SessionsAway, SessionStore
+from app.ussd.states import MenuBook
+from app.ussd.waits import Waits, longest_wait, pauses
+
+LOCK_WAIT_SECONDS = 3.0
+
+
+class Engine(Generic[S]):
+    """Answers hops. `books` are the current menus and, across a release, the previous ones.
+
+    `wait_places`: how many hops may wait at a time, a quarter of the web threads. `strict`
+    raises what would otherwise end a session with a sentence; for tests of menus.
+    """
+
+    def __init__(
+        self,
+        books: Sequence[MenuBook[S]],
+        around: Surroundings[S],
+        store: SessionStore,
+        *,
+        wait_places: int,
+        strict: bool = False,
+    ) -> None:
+        self.book = books[0]
+        self._store = store
+        self._waits = Waits(wait_places)
+        self._parts = Parts(
+            books={book.version: book for book in books},
+            current=self.book,
+            around=around,
+            store=store,
+            composer=Composer(around.catalogues, around.market),
+            waits=self._waits,
+            strict=strict,
+        )
+
+    def step(self, request: UssdRequest) -> Screen:
+        """The screen that answers a hop. Raises nothing that a person can cause."""
+        began = time.perf_counter()
+        try:
+            result, screen = self._step(request)
+        except SessionsAway:
+            result, screen = "redis_away", self._parts.sentence("away")
+        name = request.gateway.name
+        HOPS.labels(name, result).inc()
+        HOP_SECONDS.labels(name).observe(time.perf_counter() - began)
+        return screen
+
+    def _step(self, request: UssdRequest) -> tuple[str, Screen]:
+        if request.event in ("end", "timeout"):
+            return "end", Screen("", open=False)
+        session_hash = self._store.hash_of(request.gateway.name, request.session_id)
+        taken = self._take(session_hash, request)
+        if taken is None:
+            return "busy", self._parts.sentence("busy")
+        one = OneHop(self._parts, request, session_hash, taken[0])
+        try:
+            return one.run(taken[1])
+        finally:
+            one.release()
+
+    def _take(self, session_hash: bytes, request: UssdRequest) -> tuple[str, bytes | None] | None:
+        """Lock and load; None when another hop of this session kept us waiting too long."""
+        taken = self._store.begin(session_hash)
+        if taken:
+            return taken
+        with self._waits.place() as free:
+            if free:
+                for _ in pauses(longest_wait(LOCK_WAIT_SECONDS, request.gateway)):
+                    taken = self._store.begin(session_hash)
+                    if taken:
+                        return taken
+        return None

@@ -1,0 +1,73 @@
+"""L6: what a person typed, read as the answer to a state's question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.ussd.hop import Hop, S
+from app.ussd.live import Live
+from app.ussd.screens import item_digest, visible_options
+from app.ussd.states import Item, Menu, Pick
+
+ITEMS_MOST = 50
+NUMBER_DIGITS_MOST = 2
+
+
+class AskAgain(Exception):
+    """The engine's own refusals: the key of their sentence, and its facts."""
+
+    def __init__(self, key: str, **facts: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.facts = facts
+
+
+def number(typed: str) -> int:
+    """The number typed, 0 for everything else."""
+    if len(typed) <= NUMBER_DIGITS_MOST and typed.isascii() and typed.isdecimal():
+        return int(typed)
+    return 0
+
+
+def pin(typed: str, digits: int) -> str:
+    """What has the form of a PIN. Raises AskAgain; the input is in no exception."""
+    if len(typed) != digits or not (typed.isascii() and typed.isdecimal()):
+        raise AskAgain("engine.pin_form", digits=digits)
+    return typed
+
+
+def choose(state: Menu[S], hop: Hop[S], typed: str) -> str:
+    """Where the chosen option goes; its settings are put into `hop.data`. Raises AskAgain."""
+    options = visible_options(state, hop)
+    chosen = number(typed)
+    if not 1 <= chosen <= len(options):
+        raise AskAgain("engine.choose")
+    _, goes, sets = options[chosen - 1]
+    hop.data.update(sets)
+    return goes
+
+
+def items_of(state: Pick[S], hop: Hop[S]) -> Sequence[Item]:
+    return state.items(hop)[:ITEMS_MOST]
+
+
+def picked(state: Pick[S], hop: Hop[S], live: Live, typed: str) -> Any:
+    """The value of a line that is on the screen, wherever it stands in the list by now.
+
+    Raises AskAgain, also when the line is gone.
+    """
+    at = number(typed) - live.shown[0] + 1 if live.shown else 0
+    if not 1 <= at < len(live.shown):
+        raise AskAgain("engine.choose")
+    for item in items_of(state, hop):
+        if item_digest(item.value) == live.shown[at]:
+            return item.value
+    raise AskAgain("engine.changed")
+
+
+def shown_lines(rows: Sequence[int], items: Sequence[Item]) -> list[int]:
+    """What `Live.shown` keeps of a page: its first number, then a digest a line."""
+    if not items or not rows:
+        return []
+    return [rows[0] + 1, *(item_digest(items[row].value) for row in rows)]

@@ -1,0 +1,127 @@
+"""L6: what a live session holds, and its stored form: one JSON list, at most `SESSION_BYTES`.
+
+What was typed is kept, per hop, as length and 8 bytes of a keyed hash; a secret is kept in no
+form, except the sealed first of two PINs. The list begins with the revision, which the store's
+compare-and-set reads.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+SESSION_BYTES = 1024
+SEEN_MOST = 8  # the first text and the latest ones; older ones are only known not to extend
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+class SessionTooLarge(Exception):
+    """The menus keep too much in `hop.data`."""
+
+
+@dataclass(slots=True)
+class Live:
+    """A session. `revision` is the one in Redis, 0 when there is none.
+
+    `seen` holds (length, hash) pairs of texts, flat, the base text first; `stack` the states that
+    `0` leads back through; `shown` the lines of a Pick on the screen: the first number, then a
+    digest each; `led` the hash of the input that led to a Secret; `person` id, name and role.
+    `pending` means confirmed: the reply is still being waited for, since `answered_ms`.
+    """
+
+    version: str
+    msisdn: str
+    state: str
+    language: str
+    revision: int = 0
+    person: list[str] | None = None
+    stack: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    tries: int = 0
+    page: int = 0
+    more: bool = False
+    top: bool = True
+    shown: list[int] = field(default_factory=list)
+    seen: list[Any] = field(default_factory=list)
+    led: str = ""
+    reply: str = ""
+    open: bool = True
+    pending: bool = False
+    answered_ms: int = 0
+
+    def note(self, length: int, digest: str) -> None:
+        """Remember a text; the oldest but the first is forgotten."""
+        self.seen += (length, digest)
+        if len(self.seen) > 2 * SEEN_MOST:
+            del self.seen[2:4]
+
+    def encode(self) -> bytes:
+        """The bytes of the next revision. Raises SessionTooLarge."""
+        flags = self.open | self.pending << 1 | self.more << 2 | self.top << 3
+        encoded = _encode(
+            [
+                self.revision + 1,
+                self.version,
+                self.msisdn,
+                self.state,
+                self.language,
+                self.person,
+                self.stack,
+                self.data,
+                self.tries,
+                self.page,
+                self.shown,
+                self.seen,
+                self.led,
+                self.reply,
+                flags,
+                self.answered_ms,
+            ]
+        ).encode()
+        if len(encoded) > SESSION_BYTES:
+            raise SessionTooLarge(f"state {self.state}: {len(encoded)} bytes")
+        return encoded
+
+
+def decode(stored: bytes) -> Live:
+    """The session of stored bytes. Raises ValueError for bytes that are none of ours."""
+    (
+        revision,
+        version,
+        msisdn,
+        state,
+        language,
+        person,
+        stack,
+        data,
+        tries,
+        page,
+        shown,
+        seen,
+        led,
+        reply,
+        flags,
+        answered_ms,
+    ) = json.loads(stored)
+    return Live(
+        version,
+        msisdn,
+        state,
+        language,
+        revision,
+        person,
+        stack,
+        data,
+        tries,
+        page,
+        bool(flags & 4),
+        bool(flags & 8),
+        shown,
+        seen,
+        led,
+        reply,
+        bool(flags & 1),
+        bool(flags & 2),
+        answered_ms,
+    )

@@ -1,0 +1,280 @@
+"""L6: the life of one hop between taking the lock and answering.
+
+The rules are those of `engine`; here they are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic
+from uuid import UUID
+
+from app.errors import DomainError, OutcomeUnknown
+from app.gateways.wire import Screen, UssdRequest
+from app.telemetry import log
+from app.ussd.hop import Caller, Hop, MenuError, S, Surroundings
+from app.ussd.live import Live, SessionTooLarge, decode
+from app.ussd.redelivery import Kind, classify, digest
+from app.ussd.screens import Composer
+from app.ussd.session import SessionsAway, SessionStore
+from app.ussd.states import MenuBook, Wait
+from app.ussd.waits import Waits, longest_wait, pauses
+from app.ussd.walk import Answer, Walk
+
+LIVE_MARGIN_SECONDS = 60  # a session outlives the gateway's own by this
+ENDED_SECONDS = 120
+PRIVATE_SECONDS = 60
+SETTLE_TRIES = 5
+GONE = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts(Generic[S]):
+    """What every hop of an engine shares."""
+
+    books: Mapping[str, MenuBook[S]]
+    current: MenuBook[S]
+    around: Surroundings[S]
+    store: SessionStore
+    composer: Composer[S]
+    waits: Waits
+    strict: bool
+
+    def sentence(self, name: str, language: str | None = None) -> Screen:
+        """One of the engine's own last words."""
+        spoken = language or self.around.market.default_language
+        text = self.composer.sentence(spoken, f"engine.{name}")
+        return Screen(text, open=False, name=f"engine.{name}")
+
+
+class OneHop(Generic[S]):
+    """A hop that holds its session's lock under `token`, until it saves or releases."""
+
+    __slots__ = ("_hash", "_live", "_now", "_parts", "_request", "_token", "_walk")
+
+    def __init__(
+        self, parts: Parts[S], request: UssdRequest, session_hash: bytes, token: str
+    ) -> None:
+        self._parts = parts
+        self._request = request
+        self._hash = session_hash
+        self._token = token
+        self._now = parts.around.clock()
+
+    def run(self, stored: bytes | None) -> tuple[str, Screen]:
+        """What kind of hop it was, for the metrics, and its answer."""
+        parts, request = self._parts, self._request
+        try:
+            live = decode(stored) if stored else None
+        except (ValueError, TypeError):
+            log.error("ussd_session_unreadable")
+            return "unreadable", parts.sentence("dial_again")
+        kind, typed, own = classify(
+            request, live, now_ms=self._now_ms(), key=parts.store.key, session_hash=self._hash
+        )
+        if live is None or kind is Kind.NEW:
+            self._live = self._new_session(live.revision if live else 0)
+            self._live.note(len(request.text), own)
+            return kind.value, self._walked(None)
+        self._live = live
+        if kind is Kind.FOREIGN:
+            log.warning("ussd_foreign_msisdn", gateway=request.gateway.name, msisdn=request.msisdn)
+            return kind.value, parts.sentence("refused")
+        if live.version not in parts.books:
+            return "old_version", parts.sentence("dial_again", live.language)
+        if live.pending:
+            return "waiting", self._joined(kind, own)
+        if kind is not Kind.INPUT:
+            return kind.value, _stored(live)
+        live.note(len(request.text), own)
+        return kind.value, self._walked(typed)
+
+    def release(self) -> None:
+        """Give the lock back if it is still held."""
+        if self._token:
+            token, self._token = self._token, ""
+            with contextlib.suppress(SessionsAway):  # the lock expires by itself
+                self._parts.store.finish(self._hash, token)
+
+    def _walked(self, typed: str | None) -> Screen:
+        walk = self._begin_walk()
+        try:
+            if typed is None:
+                went = walk.first(mid_session=bool(self._request.text))
+            else:
+                went = walk.answer(typed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the phone hears a sentence
+            return self._answered(self._failed(error))
+        if isinstance(went, Answer):
+            return self._answered(went)
+        self._live.pending, self._live.reply = True, ""
+        self._live.answered_ms = self._now_ms()
+        self._save(self._live_seconds())
+        return self._outcome(went, poll_first=False)
+
+    def _joined(self, kind: Kind, own: str) -> Screen:
+        """A hop while the outcome is waited for: whatever it says, it gets that answer too."""
+        live = self._live
+        walk = self._begin_walk()
+        walk.committed = True
+        state = self._book().states.get(live.state)
+        if kind is Kind.INPUT:
+            live.note(len(self._request.text), own)
+            self._save(self._live_seconds())
+        else:
+            self.release()
+        if not isinstance(state, Wait):
+            return self._answered(self._failed(MenuError(f"{live.state} is no Wait")))
+        return self._outcome(state, poll_first=True)
+
+    def _outcome(self, state: Wait[S], *, poll_first: bool) -> Screen:
+        """Wait for the outcome, then agree with everybody else who waited for it."""
+        walk = self._walk
+        walk.committed = True
+        try:
+            went = walk.enter(self._wait(state, poll_first))
+            if isinstance(went, Wait):
+                raise MenuError(f"{state.name} leads to another Wait")
+        except Exception as error:  # noqa: BLE001 - as in _walked
+            went = self._failed(error)
+        return self._answered(went)
+
+    def _wait(self, state: Wait[S], poll_first: bool) -> str:
+        walk = self._walk
+        spent = (self._now_ms() - self._live.answered_ms) / 1000
+        with self._parts.waits.place() as free:
+            if not free:
+                return state.late
+            name = walk.poll(state) if poll_first else None
+            if name:
+                return name
+            for _ in pauses(longest_wait(state.seconds, self._request.gateway) - spent):
+                name = walk.poll(state)
+                if name:
+                    return name
+        return state.late
+
+    def _answered(self, answer: Answer) -> Screen:
+        """Store an answer; on a conflict say what those who were first have said."""
+        live = self._live
+        live.reply, live.open, live.pending = answer.text, answer.open, False
+        live.answered_ms = self._now_ms()
+        if answer.private:
+            seconds = PRIVATE_SECONDS
+        else:
+            seconds = self._live_seconds() if answer.open else ENDED_SECONDS
+        for _ in range(SETTLE_TRIES):
+            stored = self._save(seconds)
+            if stored is None:
+                return _stored(live)
+            if stored == GONE:
+                break
+            winner = decode(stored)
+            if not winner.pending and winner.seen[-2:] == live.seen[-2:]:
+                return _stored(winner)
+            if not self._walk.committed:
+                break
+            if not winner.pending:
+                return _stored(winner)
+            live.revision, live.seen = winner.revision, winner.seen
+        return self._unsaved(answer)
+
+    def _unsaved(self, answer: Answer) -> Screen:
+        """The answer when the session is lost: it must end, but never silence a commit."""
+        if not answer.open:
+            return _stored(self._live)
+        language = self._live.language
+        if not self._walk.committed:
+            return self._parts.sentence("dial_again", language)
+        try:
+            return Screen(self._walk.head(), open=False, name=self._live.state)
+        except Exception as error:  # noqa: BLE001 - as in _walked
+            self._log_failure(error)
+            return self._parts.sentence("outcome_unknown", language)
+
+    def _save(self, seconds: int) -> bytes | None:
+        """None: saved. Else what is stored instead, GONE when nothing can be known of it."""
+        hop, live = self._walk.hop, self._live
+        live.language = hop.language
+        person = hop.person
+        live.person = [person.id.hex, person.name, person.role] if person else None
+        try:
+            stored = self._parts.store.finish(self._hash, self._token, live, seconds)
+        except SessionTooLarge as error:
+            log.error("ussd_session_too_large", problem=str(error))
+            self.release()
+            return GONE
+        except SessionsAway:
+            log.warning("ussd_save_lost", state=live.state)
+            stored = GONE
+        self._token = ""
+        return stored
+
+    def _failed(self, error: Exception) -> Answer:
+        """The last words after an exception."""
+        if isinstance(error, OutcomeUnknown) or self._walk.committed:
+            name = "outcome_unknown"
+        elif isinstance(error, DomainError) and error.code == "database_away":
+            name = "database_away"
+        else:
+            name = "error"
+        if not isinstance(error, DomainError):
+            if self._parts.strict:
+                raise error
+            self._log_failure(error)
+        screen = self._parts.sentence(name, self._walk.hop.language)
+        return Answer(screen.text, open=False)
+
+    def _log_failure(self, error: Exception) -> None:
+        """Where it broke; not the exception's text, which may quote what was typed."""
+        frames = traceback.extract_tb(error.__traceback__)[-4:]
+        log.error(
+            "ussd_hop_failed",
+            state=self._live.state,
+            error=type(error).__name__,
+            problem=str(error) if isinstance(error, MenuError) else "",
+            where=" < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames)),
+        )
+
+    def _new_session(self, revision: int) -> Live:
+        language = self._parts.around.market.default_language
+        version = self._parts.current.version
+        return Live(version, self._request.msisdn, "", language, revision=revision)
+
+    def _begin_walk(self) -> Walk[S]:
+        parts, live, request = self._parts, self._live, self._request
+        person = live.person
+        hop = Hop(
+            parts.around,
+            gateway=request.gateway.name,
+            session_hash=self._hash,
+            msisdn=live.msisdn,
+            service_code=request.service_code,
+            network=request.network,
+            language=live.language,
+            person=Caller(UUID(person[0]), person[1], person[2]) if person else None,
+            data=live.data,
+            now=self._now,
+        )
+        mark = partial(digest, parts.store.key, self._hash)
+        self._walk = Walk(
+            self._book(), parts.composer, parts.waits, hop, live, request.gateway, mark
+        )
+        return self._walk
+
+    def _book(self) -> MenuBook[S]:
+        return self._parts.books[self._live.version]
+
+    def _live_seconds(self) -> int:
+        return self._request.gateway.session_seconds + LIVE_MARGIN_SECONDS
+
+    def _now_ms(self) -> int:
+        return int(self._parts.around.clock().timestamp() * 1000)
+
+
+def _stored(live: Live) -> Screen:
+    return Screen(live.reply, live.open, live.state)

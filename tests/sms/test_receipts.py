@@ -1,0 +1,145 @@
+"""Every kind in every language: GSM-7, one part, the same facts."""
+
+from __future__ import annotations
+
+import pytest
+
+from app import markets
+from app.sms import receipts
+from app.sms.receipts import KINDS, SENTENCES, ReceiptError, plain, render
+from app.text import Catalogues
+from app.text.width import is_gsm7, septets
+from tests.sms.conftest import PAID
+
+MARKET = markets.load("demo")
+LANGUAGES = MARKET.languages
+BOOK = Catalogues(LANGUAGES)
+LONGEST = receipts.longest_facts(MARKET)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_longest_is_one_part(kind: str, language: str, count: int) -> None:
+    facts = {**LONGEST, "tokens": LONGEST["tokens"][:count]}
+    text = render(BOOK, MARKET, kind, language, facts)
+    assert is_gsm7(text)
+    assert septets(text) <= 160, text
+
+
+def test_the_catalogues_have_no_fault() -> None:
+    assert list(receipts.faults(BOOK, MARKET)) == []
+
+
+def test_the_catalogues_hold_these_sentences_and_no_other() -> None:
+    for language in LANGUAGES:
+        ours = {key for key in BOOK.keys(language) if key.startswith("sms.")}
+        assert ours == {f"sms.{name}" for name in SENTENCES}
+
+
+@pytest.mark.parametrize(
+    ("sentence", "fault"),
+    [
+        (None, "sms.pin_changed in sw: there is no sentence"),
+        ("PIN {minutes}", "sms.pin_changed in sw: other facts than in en"),
+        ("PIN {at} {care} ”", "sms.pin_changed in sw: not GSM-7"),
+        ("PIN {at} {care} " + "a" * 160, "sms.pin_changed in sw: 198 septets"),
+    ],
+)
+def test_a_fault_is_found(sentence: str | None, fault: str) -> None:
+    book = Catalogues(LANGUAGES)
+    swahili = dict(book._sentences["sw"])
+    swahili.pop("sms.pin_changed")
+    if sentence is not None:
+        swahili["sms.pin_changed"] = sentence
+    book._sentences = {**book._sentences, "sw": swahili}
+    assert list(receipts.faults(book, MARKET)) == [fault]
+
+
+WRITTEN = [
+    (
+        "payment_paid",
+        "en",
+        "Paid KES 200.00 for Stima token 54100234563. Token 1234-5678-9012-3456-7890."
+        " Fee KES 10.00. Bal KES 4,790.00. Ref 7Q4M2XKD 22/11 14:05",
+    ),
+    (
+        "payment_paid",
+        "sw",
+        "Umelipa KES 200.00 Stima token 54100234563. Tokeni 1234-5678-9012-3456-7890."
+        " Ada KES 10.00. Salio KES 4,790.00. Kumb. 7Q4M2XKD 22/11 14:05",
+    ),
+    (
+        "payment_refused",
+        "en",
+        "Stima token 54100234563 was not paid. KES 210.00 is back in your wallet."
+        " Bal KES 4,790.00. Ref 7Q4M2XKD 22/11 14:05",
+    ),
+    (
+        "payment_refused",
+        "sw",
+        "Stima token 54100234563 haikulipwa. KES 210.00 imerudi kwenye akaunti yako."
+        " Salio KES 4,790.00. Kumb. 7Q4M2XKD 22/11 14:05",
+    ),
+    (
+        "payment_manual",
+        "en",
+        "We are checking your payment of KES 210.00 for Stima token. Your money is safe."
+        " We will SMS you. Ref 7Q4M2XKD. Help: 0711000999",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "language", "text"), WRITTEN)
+def test_what_a_person_reads(kind: str, language: str, text: str) -> None:
+    assert render(BOOK, MARKET, kind, language, PAID) == text
+
+
+def test_several_tokens_stand_in_their_order() -> None:
+    facts = {**PAID, "tokens": ["1" * 20, "2" * 20]}
+    text = render(BOOK, MARKET, "payment_paid", "en", facts)
+    assert text.endswith("Tokens 1111-1111-1111-1111-1111 2222-2222-2222-2222-2222")
+
+
+def test_a_single_token_may_come_without_a_list() -> None:
+    facts = {**PAID, "token": PAID["tokens"][0]}
+    del facts["tokens"]
+    assert render(BOOK, MARKET, "payment_paid", "en", facts) == WRITTEN[0][2]
+
+
+def test_a_language_that_was_dropped_becomes_the_default() -> None:
+    assert render(BOOK, MARKET, "payment_paid", "fr", PAID) == WRITTEN[0][2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts"),
+    [
+        ("no_such_kind", PAID),
+        ("payment_paid_tokens", PAID),
+        ("payment_paid", {}),
+        ("payment_paid", {**PAID, "at": "yesterday"}),
+        ("payment_paid", {**PAID, "amount_minor": "200"}),
+        ("payment_paid", {**PAID, "tokens": None}),
+        ("pin_changed", {}),
+    ],
+)
+def test_what_cannot_be_written_says_so(kind: str, facts: dict[str, object]) -> None:
+    with pytest.raises(ReceiptError):
+        render(BOOK, MARKET, kind, "en", facts)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Amina Wanjiru", "Amina Wanjiru"),
+        ("Wanjikũ wa Thiong’o", "Wanjiku wa Thiong'o"),
+        ("Zoë Ängström", "Zoe Ängström"),
+        ("Juma 🙂  [Otieno]", "Juma Otieno"),
+        ("A" * 40, "A" * 19 + "."),
+        ("أمينة", ""),
+    ],
+)
+def test_a_name_never_leaves_gsm_7(name: str, written: str) -> None:
+    assert plain(name, 20) == written
+    text = render(BOOK, MARKET, "registered", "en", {"name": name, "service_code": "*384*123#"})
+    assert is_gsm7(text)
