@@ -78,10 +78,9 @@ class EmbeddedServer(ABC):
         if self.running:
             return
         self._reap()
-        self._prepare()
-        with self._open_log() as log:
-            self._log_start = log.seek(0, os.SEEK_END)
-            try:
+        try:
+            self._prepare()
+            with self._open_log() as log:
                 self._process = processes.spawn(
                     self._argv(),
                     cwd=self._folder(),
@@ -90,8 +89,8 @@ class EmbeddedServer(ABC):
                     account=self.places.account,
                     at_our_death=self.at_our_death,
                 )
-            except OSError as error:
-                raise self._cannot_be_executed(error) from error
+        except OSError as error:
+            raise self._cannot_be_executed(error) from error
 
     def start(
         self, check: Callable[[], None] = never_stop, ready_seconds: float = READY_SECONDS
@@ -152,14 +151,18 @@ class EmbeddedServer(ABC):
             self._process = None
 
     def _open_log(self) -> FileIO:
+        """The log to append to; what is said from now on are the `last_words`."""
         too_long = self.log.exists() and self.log.stat().st_size > LOG_MAX_BYTES
-        return self.log.open("wb" if too_long else "ab", buffering=0)
+        log = FileIO(self.log, "wb" if too_long else "ab")
+        self._log_start = log.seek(0, os.SEEK_END)
+        return log
 
     def _cannot_be_executed(self, error: OSError) -> CannotStartError:
         account = self.places.account
         if account is None:
-            return CannotStartError(f"{self.title} cannot be executed: {error}.")
+            return CannotStartError(f"{self.title} cannot be started: {error}.")
         return CannotStartError(
-            f"{self.title} does not run as root, and we cannot start it from {self.places.base} "
-            f"as user `{account.name}` ({error.strerror}): run this as an ordinary user instead."
+            f"PostgreSQL refuses to run as root, so the servers run as user `{account.name}` from "
+            f"{self.places.base}, and {self.title} cannot be started that way ({error.strerror}): "
+            "run this as an ordinary user instead."
         )

@@ -114,7 +114,9 @@ def for_project(folder: Path) -> Places:
 
 def existing(base: Path) -> Places:
     """The places in a folder that this user made before."""
-    return Places(base, None if os.geteuid() != 0 else server_account())
+    if os.geteuid() != 0:
+        return Places(base, None)
+    return Places(base, _owner_of_data(base / "redis") or server_account())
 
 
 def temporary() -> Places:
@@ -147,6 +149,17 @@ def server_account() -> Account:
         "PostgreSQL does not run as root, and this system has neither a user `postgres` nor "
         "`nobody` to run it as: run this as an ordinary user instead."
     )
+
+
+def _owner_of_data(folder: Path) -> Account | None:
+    """Whose the data already is: installing PostgreSQL for the system adds a user `postgres`, and
+    data that `nobody` wrote before stays theirs.
+    """
+    try:
+        entry = pwd.getpwuid(folder.stat().st_uid)
+    except (OSError, KeyError):
+        return None
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid) if entry.pw_uid != 0 else None
 
 
 def path_hash(path: Path) -> str:

@@ -29,7 +29,6 @@ APPLICATION = "kibanda_app"
 DATABASE = "kibanda"
 PORT = 5432  # only a part of the socket's name
 INITDB_SECONDS = 120
-ORPHAN_SECONDS = 20.0
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
@@ -155,13 +154,9 @@ class Postgres(EmbeddedServer):
             *(() if self._lasting else ("--no-sync",)),
         ]
         with self._open_log() as log:
-            self._log_start = log.seek(0, os.SEEK_END)
-            try:
-                process = processes.spawn(
-                    argv, cwd=making, env=ENVIRONMENT, output=log, account=self.places.account
-                )
-            except OSError as error:
-                raise self._cannot_be_executed(error) from error
+            process = processes.spawn(
+                argv, cwd=making, env=ENVIRONMENT, output=log, account=self.places.account
+            )
         try:
             process.wait(INITDB_SECONDS)
         except subprocess.TimeoutExpired:
@@ -196,16 +191,10 @@ class Postgres(EmbeddedServer):
         first, _, rest = file.read_text().partition("\n")
         pid = int(first) if first.strip().isdigit() else 0
         if str(self._folder()) in processes.command_line(pid):
-            self._end_orphan(pid)
+            processes.end_stranger(pid, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
         elif rest:
             file.write_text(f"{os.getpid()}\n{rest}")
         (self.places.sockets / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
-
-    def _end_orphan(self, pid: int) -> None:
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            processes.send_signal(pid, number)
-            if processes.wait_until_gone(pid, ORPHAN_SECONDS):
-                return
 
 
 def _major_version(binaries: Path) -> str:

@@ -24,6 +24,7 @@ from typing import IO
 
 PR_SET_PDEATHSIG = 1
 KILL_WAIT_SECONDS = 5.0
+STRANGER_SECONDS = 15.0
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _TABLE = Path("/proc")
 
@@ -211,6 +212,14 @@ def wait_until_gone(pid: int, seconds: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def end_stranger(pid: int, *ladder: signal.Signals) -> None:
+    """End a process that is not our child by ever stronger signals, each given its time."""
+    for number in ladder:
+        send_signal(pid, number)
+        if wait_until_gone(pid, STRANGER_SECONDS):
+            return
 
 
 def bury(process: subprocess.Popen[bytes]) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
+from launcher import processes
 from launcher.embedded import EmbeddedServer
 from launcher.places import Places, make_folder
 from launcher.programs import Programs
@@ -40,7 +41,17 @@ class Redis(EmbeddedServer):
 
     def _prepare(self) -> None:
         make_folder(self._data, 0o700, self.places.account)
+        self._end_orphan()
         self.socket.unlink(missing_ok=True)
+
+    def _end_orphan(self) -> None:
+        """End a server of ours that lost its launcher and has not finished yet: Redis does not
+        lock its data, and on its way out it would delete the new server's socket.
+        """
+        for row in processes.process_table():
+            line = " ".join(processes.command_line(row.pid))
+            if line.startswith(str(self.programs.redis)) and str(self.socket) in line:
+                processes.end_stranger(row.pid, signal.SIGTERM, signal.SIGKILL)
 
     def _argv(self) -> list[str]:
         argv = [str(self.programs.redis)]

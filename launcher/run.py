@@ -129,7 +129,7 @@ class _Run:
         status = run_to_end(child, _Patience(self._terminal, self._stop, f"still at {name}"))
         if status != 0:
             raise CannotStartError(
-                f"{name} ended with status {status}, its reason is above: nothing was started."
+                f"{name} ended with status {status} for the reason above, so the run ends here."
             )
         self._terminal.step(f"{name} done")
 

@@ -45,19 +45,28 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Transaction:
-    """One formed transaction: pending until `final_at` (epoch seconds), then `rc` for ever."""
+    """One formed transaction: `rc` for ever, but pending before `pending_until`.
+
+    Both times are epoch seconds; 0 for a transaction that was never pending, so that a clock set
+    back cannot take a final answer away.
+    """
 
     ref_id: str
     customer_no: str
     sku: str
     amount: int
     rc: str
-    final_at: float
+    at: float
+    pending_until: float
     token: str
     saldo: int
 
     def rc_at(self, now: float) -> str:
-        return self.rc if now >= self.final_at else "03"
+        return self.rc if now >= self.pending_until else "03"
+
+    @property
+    def final_at(self) -> float:
+        return max(self.at, self.pending_until)
 
 
 @dataclass(frozen=True)
@@ -139,13 +148,15 @@ class Biller:
             return Reply(_result(order.body, "44"))
         fault = self._faults.take(self._target, _OUTCOMES, "transaction")
         rc, wait = _outcome(order, fault)
+        now = time.time()
         formed = Transaction(
             ref_id=order.ref_id,
             customer_no=order.customer_no,
             sku=order.sku,
             amount=order.amount,
             rc=rc,
-            final_at=round(time.time() + wait, 3),
+            at=now,
+            pending_until=now + wait if wait else 0.0,
             token=meters.new_token() if rc == "00" else "",
             saldo=saldo if rc == "00" else saldo + order.amount,
         )

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from app import bell
@@ -196,7 +196,7 @@ def last_customers(session: Session, person_id: UUID, limit: int = 3) -> list[Pa
     each = (
         select(Payment.id, Payment.product, Payment.customer_no, Payment.customer_name)
         .where(Payment.person_id == person_id, Payment.state == State.CAPTURED)
-        .distinct(Payment.product, Payment.customer_no)
+        .ext(distinct_on(Payment.product, Payment.customer_no))
         .order_by(Payment.product, Payment.customer_no, Payment.id.desc())
         .subquery()
     )
@@ -212,8 +212,8 @@ def timeline(session: Session, payment_id: UUID) -> Sequence[PaymentEvent]:
 
 _SHOWN: Select[*tuple[Any, ...]] = select(
     Payment.id, Payment.reference, Payment.biller_ref, Payment.state, Payment.product,
-    Payment.customer_no, Payment.customer_name, Payment.amount_minor, Payment.fee_minor, Payment.tokens,
-    Payment.created_at, Payment.settled_at,
+    Payment.customer_no, Payment.customer_name, Payment.amount_minor, Payment.fee_minor,
+    Payment.tokens, Payment.created_at, Payment.settled_at,
 )  # fmt: skip
 
 

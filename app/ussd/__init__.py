@@ -18,5 +18,6 @@ money moves only through the services that the factory hands to the menus.
     engine      the door: step(request) gives a screen
     ends        end events of the gateways
     check       walks a whole book without running it
+    measure     how wide screens are at their worst
     worst       the longest value that each fact may take
 """

@@ -51,7 +51,7 @@ def paginate(head: str, rows: Sequence[str], footer: Footer, limits: Limits) -> 
     whole = _with_footer("\n".join([head, *rows] if head else rows), footer(0, False))
     if fits(whole, limits.septets, limits.ucs2_units):
         return [Page(whole, tuple(range(len(rows))))]
-    pieces = _words(head, None) + [_Piece("\n", row, index) for index, row in enumerate(rows)]
+    pieces = _words(head) + [_Piece("\n", row, index) for index, row in enumerate(rows)]
     pages: list[Page] = []
     while pieces:
         if len(pages) == PAGES_MOST:
@@ -85,13 +85,13 @@ def _page(pieces: Sequence[_Piece], foot: str) -> Page:
     return Page(_with_footer(text, foot), tuple(rows))
 
 
-def _words(text: str, row: int | None) -> list[_Piece]:
-    return [_Piece(found[1] or " ", found[2], row) for found in _WORD.finditer(text)]
+def _words(text: str) -> list[_Piece]:
+    return [_Piece(found[1] or " ", found[2], None) for found in _WORD.finditer(text)]
 
 
 def _torn(piece: _Piece, foot: str, limits: Limits) -> list[_Piece]:
     """A piece that is longer than a page: its words, or the characters that fit and the rest."""
-    words = _words(piece.text, piece.row)
+    words = _words(piece.text)
     if len(words) > 1:
         return [_Piece(piece.gap, words[0].text, piece.row), *words[1:]]
     for size in range(len(piece.text) - 1, 0, -1):

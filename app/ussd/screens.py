@@ -12,17 +12,12 @@ from app.markets import Market
 from app.text import Catalogues
 from app.ussd.hop import Hop, S
 from app.ussd.paging import Footer, Limits, Page, paginate
-from app.ussd.states import Ask, End, Item, Menu, Pick, Secret, Step, Wait
+from app.ussd.states import Ask, End, Item, Menu, Pick, Secret
 
 BACK, HOME, MORE = "0", "00", "98"
 SECONDS_PER_MINUTE = 60
 
 Shown = Menu[S] | Ask[S, Any] | Secret[S] | Pick[S] | End[S]
-
-
-def is_shown(state: object) -> bool:
-    """Whether a state has a screen of its own."""
-    return not isinstance(state, Step | Wait)
 
 
 def offered(market: Market, facts: Mapping[str, object]) -> dict[str, object]:
@@ -49,6 +44,20 @@ def visible_options(state: Menu[S], hop: Hop[S]) -> list[tuple[str, str, Mapping
         for option in state.options
         if option.when is None or option.when(hop)
     ]
+
+
+def footer(catalogues: Catalogues, language: str, *, end: bool, back: bool, home: bool) -> Footer:
+    """The last line of each page: which of the engine's keys it offers."""
+
+    def line(page: int, more: bool) -> str:
+        if end and not more:
+            return ""  # nothing can be replied to the last page of an End
+        shown = (("back", back or page > 0), ("home", home and not end), ("more", more))
+        return " ".join(
+            catalogues.say(language, f"engine.{name}") for name, is_on in shown if is_on
+        )
+
+    return line
 
 
 class Composer(Generic[S]):
@@ -87,19 +96,6 @@ class Composer(Generic[S]):
         """A state's own sentence, without options and footer."""
         return self._catalogues.say(hop.language, state.text, self._facts(state, hop))
 
-    def footer(self, language: str, *, end: bool, back: bool, home: bool) -> Footer:
-        """The last line of each page: which of the engine's keys it offers."""
-
-        def line(page: int, more: bool) -> str:
-            if end and not more:
-                return ""  # nothing can be replied to the last page of an End
-            shown = (("back", back or page > 0), ("home", home and not end), ("more", more))
-            return " ".join(
-                self._catalogues.say(language, f"engine.{name}") for name, is_on in shown if is_on
-            )
-
-        return line
-
     def _facts(self, state: Shown[S], hop: Hop[S]) -> dict[str, object]:
         return offered(self._market, state.facts(hop) if state.facts else {})
 
@@ -119,9 +115,10 @@ class Composer(Generic[S]):
             key = state.again
         text = self._catalogues.say(hop.language, key, facts)
         rows = self._rows(state, hop, facts, items)
-        footer = self.footer(hop.language, end=isinstance(state, End), back=back, home=home)
+        end = isinstance(state, End)
+        line = footer(self._catalogues, hop.language, end=end, back=back, home=home)
         limits = Limits(gateway.septets, gateway.ucs2_units)
-        return paginate(f"{refusal}\n{text}" if refusal else text, rows, footer, limits)
+        return paginate(f"{refusal}\n{text}" if refusal else text, rows, line, limits)
 
     def _rows(
         self, state: Shown[S], hop: Hop[S], facts: Mapping[str, object], items: Sequence[Item]

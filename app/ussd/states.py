@@ -53,7 +53,7 @@ Facts: TypeAlias = Mapping[str, object]
 Keys: TypeAlias = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Option(Generic[S]):
     """A numbered line of a Menu.
 
@@ -67,7 +67,7 @@ class Option(Generic[S]):
     sets: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Menu(Generic[S]):
     """A text and numbered options, at most nine."""
 
@@ -85,7 +85,7 @@ class Menu(Generic[S]):
         return tuple(dict.fromkeys(option.goes for option in self.options))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ask(Generic[S, V]):
     """A question. `parse(hop, raw)` makes a value of what was typed, or raises DomainError;
     `accept(hop, value)` keeps it in `hop.data` or acts on it, and returns the next state.
@@ -109,7 +109,7 @@ class Ask(Generic[S, V]):
     pages: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Secret(Generic[S]):
     """A question whose answer is a PIN: digits, `market.pin.length` of them.
 
@@ -144,7 +144,7 @@ class Item:
     facts: Facts
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pick(Generic[S]):
     """A numbered list from data, paged. `item` is the sentence of one line.
 
@@ -168,7 +168,7 @@ class Pick(Generic[S]):
     private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step(Generic[S]):
     """No screen: reads, asks a biller, decides. `run(hop)` returns the next state.
 
@@ -187,7 +187,7 @@ class Step(Generic[S]):
     crowded: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wait(Generic[S]):
     """After a confirmation was committed: wait a little for its outcome, holding nothing.
 
@@ -203,7 +203,7 @@ class Wait(Generic[S]):
     seconds: float = WAIT_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class End(Generic[S]):
     """The last screen of a session."""
 

@@ -46,3 +46,13 @@ def silent_stage(db: Database, demo: Market) -> Iterator[Stage]:
     with played_biller() as silent:
         silent.script = lambda _biller, _body: time.sleep(2)
         yield Stage(db, market_with(demo, code, concurrency=4, timeout_seconds=1.5), code, silent)
+
+
+@pytest.fixture(scope="module")
+def stage_once(db: Database, demo: Market) -> Iterator[Stage]:
+    """One stage for all tests of a module, with a payment in it; nobody changes anything."""
+    code = f"o{secrets.token_hex(6)}"
+    with played_biller() as running:
+        stage = Stage(db, market_with(demo, code), code, running)
+        stage.pay()
+        yield stage

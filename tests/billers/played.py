@@ -138,7 +138,7 @@ def played_biller() -> Iterator[PlayedBiller]:
                 self.end_headers()
                 self.wfile.write(text)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Tests read what was asked, not a log."""
 
     class Server(ThreadingHTTPServer):

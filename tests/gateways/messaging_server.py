@@ -1,4 +1,4 @@
-"""Africa's Talking's messaging address over real HTTP, for tests: literal answers, kept requests."""
+"""Africa's Talking's messaging address over real HTTP: literal answers, kept requests."""
 
 from __future__ import annotations
 

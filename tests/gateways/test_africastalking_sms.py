@@ -158,11 +158,11 @@ def test_an_address_that_cannot_be_is_certainly_not_taken() -> None:
 
 
 def test_silence_after_sending_is_unknown_and_bounded(server: MessagingServer) -> None:
-    server.wait_seconds = 1
+    server.wait_seconds = 3
     began = time.monotonic()
     outcome = gateway(server.url, read_seconds=0.2).send(TO, TEXT)
     assert outcome == Unknown("ReadTimeout")
-    assert time.monotonic() - began < 0.9
+    assert time.monotonic() - began < 2
 
 
 def test_a_number_that_is_none_never_leaves(server: MessagingServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -65,7 +66,7 @@ class Player:
 
     def do_fault(self, line: Line) -> None:
         target, kind, *facts = shlex.split(line.rest)
-        values = {name: float(value) for name, value in (fact.split("=") for fact in facts)}
+        values = {name: json.loads(value) for name, value in (fact.split("=") for fact in facts)}
         self.world.fault(target, kind, **values)
 
     def do_clear(self, _line: Line) -> None:

@@ -12,8 +12,9 @@
     clear                       all faults end
     replies 3                   how many replies were typed since the last dial
 
-`{token}`, `{ref}`, `{day}`, `{time}` and `{any}` stand for what differs from run to run; the same
-`{ref}` must come again as it came first. `{meter}` is a fresh valid meter number of this story.
+`{token}`, `{ref}`, `{name}`, `{day}`, `{year}` and `{time}` stand for what differs from run to run.
+A `{ref}` or `{token}` must come again as it came first; the next one is `{ref2}`, `{token2}`.
+`{meter}` is a fresh valid meter number of this story.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PATTERNS = {
     "day": r"\d\d/\d\d",
     "time": r"\d\d:\d\d",
     "name": r"[A-Z .]+",
-    "any": r".+",
+    "year": r"\d{4}",
 }
 _PLACE = re.compile(r"\{(\w+)\}")
 
@@ -77,5 +78,6 @@ class Story:
         name = found[1]
         if name in self.known:
             return re.escape(self.known[name])
-        pattern = PATTERNS[name]
-        return f"(?P<once_{name}>{pattern})" if name in {"ref", "token"} else f"(?:{pattern})"
+        kind = name.rstrip("0123456789")
+        pattern = PATTERNS[kind]
+        return f"(?P<once_{name}>{pattern})" if kind in {"ref", "token"} else f"(?:{pattern})"

@@ -24,7 +24,7 @@ from launcher.servers import Servers
 from tests.gateways.messaging_server import MessagingServer, free_port
 
 TO = "+254711000001"
-PAID = {
+PAID: dict[str, Any] = {
     "amount_minor": 20_000,
     "fee_minor": 1_000,
     "total_minor": 21_000,

@@ -194,7 +194,7 @@ def amount_facts(hop: Hop[Played]) -> dict[str, object]:
 
 
 STATES: tuple[State[Played], ...] = (
-    Step("enter", run=lambda hop: "main", goes=("main",), reads=False),
+    Step("enter", run=lambda _: "main", goes=("main",), reads=False),
     Menu(
         "main",
         text="menus.t.main",
@@ -206,7 +206,7 @@ STATES: tuple[State[Played], ...] = (
             Option("menus.t.balance", goes="balance.pin"),
             Option("menus.t.swahili", goes="swahili"),
             Option("menus.t.ask_biller", goes="ask_biller"),
-            Option("menus.t.hidden", goes="terms", when=lambda hop: False),
+            Option("menus.t.hidden", goes="terms", when=lambda _: False),
             Option("menus.t.new_pin", goes="first", sets={"from": "main"}),
         ),
     ),
@@ -255,7 +255,7 @@ STATES: tuple[State[Played], ...] = (
     End(
         "balance",
         text="menus.t.balance_shown",
-        facts=lambda hop: {"amount_minor": 123_456},
+        facts=lambda _: {"amount_minor": 123_456},
         private=True,
     ),
     Step("swahili", run=to_swahili, goes=("language",), reads=False),

@@ -1,0 +1,107 @@
+"""Long screens cut into pages: tables of edges, and what holds for every text."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.text.width import fits, septets, ucs2_units
+from app.ussd.paging import Limits, Page, paginate
+
+AT = Limits(septets=182, ucs2_units=80)
+TINY = Limits(septets=20, ucs2_units=12)
+
+
+def footer(page: int, more: bool) -> str:
+    return " ".join(["0 Back"] * (page > 0) + ["98 More"] * more)
+
+
+def none(page: int, more: bool) -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("text", "wide"),
+    [
+        ("", 0),
+        ("a" * 182, 182),
+        ("Åäö\n@", 5),
+        ("[x]", 5),  # extension characters cost two
+        ("€", 2),
+    ],
+)
+def test_septets(text: str, wide: int) -> None:
+    assert septets(text) == wide
+
+
+@pytest.mark.parametrize(("text", "units"), [("ţ", 1), ("ţ😀", 3)])
+def test_ucs2_units(text: str, units: int) -> None:
+    assert ucs2_units(text) == units
+
+
+def test_exactly_one_message_is_one_page() -> None:
+    assert paginate("a" * 182, (), none, AT) == [Page("a" * 182, ())]
+
+
+def test_one_septet_more_is_two_pages() -> None:
+    pages = paginate("a" * 182 + " b", (), none, AT)
+    assert [page.text for page in pages] == ["a" * 182, "b"]
+
+
+def test_one_character_outside_gsm7_makes_it_ucs2() -> None:
+    assert len(paginate("a" * 79 + "ţ", (), none, AT)) == 1
+    assert len(paginate("a" * 79 + " ţ", (), none, AT)) == 2
+
+
+def test_the_footer_is_counted() -> None:
+    pages = paginate("aaaa bbbb cccc dddd e", (), footer, TINY)
+    assert [page.text for page in pages] == ["aaaa bbbb\n98 More", "cccc\n0 Back 98 More", "dddd e\n0 Back"]
+
+
+def test_rows_stay_whole_and_say_where_they_begin() -> None:
+    pages = paginate("List", ("1 first one", "2 second"), footer, TINY)
+    assert pages == [
+        Page("List\n98 More", ()),
+        Page("1\n0 Back 98 More", (0,)),
+        Page("first\n0 Back 98 More", ()),
+        Page("one\n0 Back 98 More", ()),
+        Page("2 second\n0 Back", (1,)),
+    ]
+    wide = paginate("List", ("1 first one", "2 second"), none, TINY)
+    assert wide == [Page("List\n1 first one", (0,)), Page("2 second", (1,))]
+
+
+def test_a_word_longer_than_a_page_is_torn() -> None:
+    pages = paginate("x" * 45, (), none, TINY)
+    assert [page.text for page in pages] == ["x" * 20, "x" * 20, "x" * 5]
+
+
+def test_line_breaks_inside_a_page_stay() -> None:
+    assert paginate("one\ntwo\n\nthree four five", (), none, TINY)[0].text == "one\ntwo\n\nthree four"
+
+
+def test_a_footer_without_room_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no room"):
+        paginate("some text here please", (), lambda _page, _more: "f" * 20, TINY)
+
+
+def test_an_endless_text_is_an_error() -> None:
+    with pytest.raises(ValueError, match="pages"):
+        paginate("word " * 400, (), footer, TINY)
+
+
+WORDS = st.lists(st.text("abcdeţ€", min_size=1, max_size=12), max_size=30)
+
+
+@settings(max_examples=150, deadline=None)
+@given(head=WORDS, rows=st.lists(st.text("abcţ[", min_size=1, max_size=30), max_size=9))
+def test_nothing_is_lost_and_every_page_fits(head: list[str], rows: list[str]) -> None:
+    limits = Limits(septets=40, ucs2_units=25)
+    pages = paginate(" ".join(head), rows, footer, limits)
+    shown = ""
+    for number, page in enumerate(pages):
+        assert fits(page.text, limits.septets, limits.ucs2_units)
+        shown += page.text.removesuffix(footer(number, number < len(pages) - 1))
+    assert "".join(shown.split()) == "".join([*head, *rows])
+    assert [row for page in pages for row in page.rows] == list(range(len(rows)))
