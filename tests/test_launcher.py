@@ -90,7 +90,7 @@ SANDBOX = """\
 """
 
 
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -216,7 +216,7 @@ def test_run_revives_what_dies_and_leaves_nothing(project: StandIn) -> None:
     until(project.ready)
 
     run.send_signal(signal.SIGINT)
-    assert run.wait(15) == 0
+    assert run.wait(30) == 0
     assert project.processes() == []
     assert not (project.folder / ".flaskenv").exists()
     assert modes_of_parents(project.folder) == before
@@ -226,7 +226,7 @@ def test_run_revives_what_dies_and_leaves_nothing(project: StandIn) -> None:
 def test_a_killed_run_leaves_nothing_and_the_next_one_starts(project: StandIn) -> None:
     run = project.start()
     second = project.command("run")
-    assert second.wait(10) == 1
+    assert second.wait(30) == 1
     assert project.said() == (
         f"kibanda: Kibanda already runs from this folder (process {run.pid}): "
         "stop it there with Ctrl-C first.\n"
@@ -239,15 +239,15 @@ def test_a_killed_run_leaves_nothing_and_the_next_one_starts(project: StandIn) -
     run = project.start()
     assert "ended 1 processes that it left behind" in project.said()  # the grandchild
     run.terminate()
-    assert run.wait(15) == 0
+    assert run.wait(30) == 0
     assert project.processes() == []
-    assert project.command("reset").wait(10) == 0
+    assert project.command("reset").wait(30) == 0
     assert not project.places.base.exists()
 
 
 def test_a_taken_port_is_one_line_and_nothing_starts(project: StandIn) -> None:
     with socket.create_server(("127.0.0.1", project.port)):
-        assert project.command("run").wait(10) == 1
+        assert project.command("run").wait(30) == 1
     assert project.said() == (
         f"kibanda: Port {project.port} is taken by another program: choose another one, "
         f"e.g. `PORT={project.port + 100} make run`.\n"

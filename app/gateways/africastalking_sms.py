@@ -267,16 +267,12 @@ def parse_delivery(form: Mapping[str, str]) -> DeliveryReport:
 
 def _unlisted(reason: str, answer: object) -> Unknown:
     """An answer outside our tables, with its first words in the log."""
-    words = mask_text(_line(str(answer), 120) or "")
-    log.warning("sms_answer_unlisted", reason=reason, answer=words)
+    log.warning("sms_answer_unlisted", reason=reason, answer=mask_text(_line(answer, 120) or ""))
     return Unknown(reason)
 
 
 def _unsent(error: requests.RequestException) -> bool:
-    """Whether the failure came before a byte of the message could leave.
-
-    By the exception's chain: requests wraps urllib3's reason, which wraps the socket's.
-    """
+    """Whether the failure came before a byte of the message could leave."""
     if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
         return True
     return any(
@@ -287,7 +283,7 @@ def _unsent(error: requests.RequestException) -> bool:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what caused it, at most eight deep."""
+    """The error and what caused it, eight deep: requests wraps urllib3, which wraps the socket."""
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and len(causes) < 8:

@@ -27,6 +27,7 @@ class Live:
     `seen` holds (length, hash) pairs of texts, flat, the base text first; `stack` the states that
     `0` leads back through; `shown` the lines of a Pick on the screen: the first number, then a
     digest each; `led` the hash of the input that led to a Secret; `person` id, name and role.
+    `top` means that home is where `stack` begins, so that an empty stack needs no key to it.
     `pending` means confirmed: the reply is still being waited for, since `answered_ms`.
     """
 

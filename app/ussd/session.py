@@ -120,20 +120,18 @@ class SessionStore:
         Redis(connection_pool=self._pool).ping()
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        connection = self._kept.__dict__.pop("connection", None)
-        if connection:
-            connection.disconnect()
+        """Close this thread's connection; a later command opens another."""
+        self._kept.__dict__.pop("line", None)
 
     def _keys(self, session_hash: bytes) -> tuple[bytes, bytes]:
         key = f"{self._prefix}{session_hash.hex()}".encode()
         return key, key + b":lock"
 
     def _run(self, script: _Script, keys: tuple[bytes, bytes], *arguments: bytes) -> Any:
-        connection: Any = self._kept.__dict__.get("connection")
-        if connection:
+        line = self._kept.__dict__.get("line")
+        if line:
             try:
-                return script.run(connection, keys, arguments)
+                return script.run(line.connection, keys, arguments)
             except RedisTimeout as error:
                 self.close()
                 raise SessionsAway from error
@@ -142,11 +140,23 @@ class SessionStore:
         try:
             connection = self._pool.make_connection()
             connection.connect()
-            self._kept.connection = connection
+            self._kept.line = _Line(connection)
             return script.run(connection, keys, arguments)
         except (RedisError, OSError) as error:
             self.close()
             raise SessionsAway from error
+
+
+class _Line:
+    """A thread's connection, closed when the thread ends or the store lets go of it."""
+
+    __slots__ = ("connection",)
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.disconnect()
 
 
 class _Script:

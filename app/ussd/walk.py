@@ -95,6 +95,7 @@ class Walk(Generic[S]):
             name = book.on_unknown_session(hop)
             if name is not None and name not in book.entries:
                 raise MenuError(f"{name!r} is not among the entries of the book")
+        self._live.top = name is None
         return self.enter(name or book.start)
 
     def answer(self, typed: str) -> Answer | Wait[S]:
@@ -121,7 +122,7 @@ class Walk(Generic[S]):
         """Show a state; states without a screen are run until one has."""
         live, hop = self._live, self.hop
         live.tries = live.page = 0
-        live.shown, live.led, live.top = [], "", False
+        live.shown, live.led = [], ""
         for _ in range(CHAIN_MOST):
             state = self._state(name)
             live.state = name
@@ -265,6 +266,7 @@ class Walk(Generic[S]):
         stack = self._live.stack
         if self.committed:
             stack.clear()
+            self._live.top = False
         elif not isinstance(state, Secret):
             if state.name in stack:
                 del stack[stack.index(state.name) :]
@@ -279,7 +281,7 @@ class Walk(Generic[S]):
             hop,
             self._gateway,
             back=bool(live.stack),
-            home=not live.top,
+            home=bool(live.stack) or not live.top,
             refusal=refusal,
             items=items,
         )

@@ -124,7 +124,7 @@ class Pins:
         half = len(pin) // 2
         if steps == {0}:
             raise DomainError("pin_weak_same")
-        if steps in ({1}, {9}):
+        if len(steps) == 1:
             raise DomainError("pin_weak_row")
         if pin in msisdn:
             raise DomainError("pin_weak_number")

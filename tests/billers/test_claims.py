@@ -41,7 +41,7 @@ def record(stage: Stage, work: Work, answer: Answer) -> str:
 def end_lease(stage: Stage) -> None:
     stage.run(
         "UPDATE payments SET lease_until = clock_timestamp(), due_at = clock_timestamp()"
-        " WHERE biller = :code AND due_at IS NOT NULL",
+        " WHERE biller = :code AND state IN ('sent', 'unknown')",
         code=stage.code,
     )
 

@@ -1,0 +1,1 @@
+"""The running system under bad input and bad luck, judged from outside."""

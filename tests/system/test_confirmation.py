@@ -1,0 +1,111 @@
+"""One confirmation moves money once, whatever is repeated, raced or lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import redis
+
+from tests.gateway_client import Session
+from tests.people import fresh_meter
+from tests.world import Phone, World, wait_for
+
+PIN = "7391"
+AddPerson = Callable[..., str]
+
+
+def until_pin(world: World, msisdn: str, meter: str, amount: str = "200") -> Session:
+    """A session that stands at its confirmation."""
+    session = Session(world, msisdn)
+    session.dial()
+    shown = session.reply("1", "1", meter, amount)
+    assert "Enter PIN to pay" in shown, shown
+    return session
+
+
+def sold(world: World, meter: str) -> int:
+    return sum(sale["customer_no"] == meter for sale in world.sales())
+
+
+def test_the_pin_hop_delivered_five_times_at_once_pays_once(
+    world: World, add_person: AddPerson
+) -> None:
+    msisdn, meter = add_person("en", 100_000), fresh_meter()
+    session = until_pin(world, msisdn, meter)
+    text = f"{session.text}*{PIN}"
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(session.send, [text] * 5))
+    assert len(set(answers)) == 1, answers
+    # With every place for waiting taken by its own repeats, the answer may be "in progress".
+    assert answers[0].startswith("END Pa"), answers[0]
+    assert session.send(text) == answers[0], "a late redelivery gets the same bytes"
+    assert len(Phone(world, msisdn).wait_sms(1)) == 1
+    assert sold(world, meter) == 1
+
+
+def test_two_sessions_confirming_at_once_are_two_payments(
+    world: World, add_person: AddPerson
+) -> None:
+    """Two phones with one SIM do not exist, but two sessions of one number do reach a server."""
+    msisdn, meter = add_person("en", 100_000), fresh_meter()
+    sessions = [until_pin(world, msisdn, meter, amount) for amount in ("100", "150")]
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda session: session.reply(PIN), sessions))
+    paid = [answer for answer in answers if answer.startswith("END Paid")]
+    assert len(paid) == len(answers), answers
+    Phone(world, msisdn).wait_sms(len(paid))
+    assert sold(world, meter) == len(paid)
+
+
+def test_two_payments_that_only_one_can_be_paid_for(world: World, add_person: AddPerson) -> None:
+    msisdn, meter = add_person("en", 25_000), fresh_meter()
+    sessions = [until_pin(world, msisdn, meter) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        answers = sorted(pool.map(lambda session: session.reply(PIN), sessions))
+    assert answers[0].startswith("END Not enough money: KES 210.00 needed"), answers
+    assert answers[1].startswith("END Paid"), answers
+    assert sold(world, meter) == 1
+
+
+def test_redis_flushed_before_the_pin_takes_nothing(world: World, add_person: AddPerson) -> None:
+    msisdn, meter = add_person("en", 100_000), fresh_meter()
+    session = until_pin(world, msisdn, meter)
+    redis.Redis.from_url(world.redis_url).flushdb()
+    answer = session.reply(PIN)
+    assert "1 Pay bill" in answer, "a mid-session text is never walked as a one-shot dial"
+    assert sold(world, meter) == 0
+
+
+def test_redis_flushed_after_the_pin_still_tells_the_outcome(
+    world: World, add_person: AddPerson
+) -> None:
+    msisdn, meter = add_person("en", 100_000), fresh_meter()
+    session = until_pin(world, msisdn, meter)
+    first = session.reply(PIN)
+    assert first.startswith("END Paid"), first
+    redis.Redis.from_url(world.redis_url).flushdb()
+    assert session.send(session.text) == first
+    assert sold(world, meter) == 1
+
+
+def test_another_number_on_the_same_session_is_refused(
+    world: World, add_person: AddPerson
+) -> None:
+    owner, thief, meter = add_person("en", 100_000), add_person("en", 0), fresh_meter()
+    session = until_pin(world, owner, meter)
+    answer = session.send(f"{session.text}*{PIN}", phoneNumber=thief)
+    assert answer.startswith("END"), answer
+    assert "Paid" not in answer
+    assert sold(world, meter) == 0
+
+
+def test_an_older_hop_and_a_text_that_does_not_extend_get_the_question_again(
+    world: World, add_person: AddPerson
+) -> None:
+    session = until_pin(world, add_person("en", 100_000), fresh_meter())
+    question = session.send(session.text)
+    assert session.send("1") == question
+    assert session.send("9*9*9*9*9*9*9*9*9*9*9*9*9*9*9") == question
+
+
