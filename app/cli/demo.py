@@ -55,7 +55,8 @@ def add(
             now=now,
         )
         pins.put(session, person_id, sealed, now)
-        _pay_in(session, who, person.wallet_id, market.currency.code, now)
+        if who.balance_minor:
+            _pay_in(session, who, person.wallet_id, market.currency.code, now)
         return True
 
     return db.transact(work)
