@@ -17,7 +17,9 @@ Procfile with tools of their own, none of it is needed.
     children    one supervised process: its output, its backoff
     supervisor  keeps children and servers alive until told to stop
     settings    the environment of a demo run
-    run         `python -m launcher run` from port check to "ready"
+    run         `python -m launcher run`, from the check of the ports to the end
+    readiness   when all of it answers, and what a person is told then
+    reset       `python -m launcher reset`
     terminal    progress lines and prefixed output
     install     pip with a progress line a package (used by the Makefile, standard library only)
 """

@@ -103,12 +103,17 @@ def write_file(project: Path, environment: Mapping[str, str], given: Mapping[str
     """What we added to the caller's environment, where `flask` looks for it."""
     file = project / FILE_NAME
     added = {name: value for name, value in environment.items() if given.get(name) != value}
-    lines = [f"{name}='{value}'\n" for name, value in sorted(added.items())]
+    lines = [f"{name}='{_escaped(value)}'\n" for name, value in sorted(added.items())]
     file.unlink(missing_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as out:
         out.write(FILE_HEAD + "".join(lines))
     return file
+
+
+def _escaped(value: str) -> str:
+    """As python-dotenv reads it between single quotes."""
+    return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def _demo_values(port: int, sandbox_port: int, sandbox_data: Path) -> dict[str, str]:

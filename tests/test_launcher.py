@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from dotenv import dotenv_values
 
 from launcher import places as ours
 from launcher import processes, procfile, programs, settings
@@ -421,6 +422,23 @@ def test_the_procfile_is_read_as_arguments(tmp_path: Path) -> None:
     file.write_text("what is this")
     with pytest.raises(CannotStartError, match="Procfile line 1"):
         procfile.read(file)
+
+
+def test_a_script_of_a_moved_environment_still_runs(tmp_path: Path) -> None:
+    script, binary = tmp_path / "flask", tmp_path / "ruff"
+    script.write_text("#!/folder/that/was/left/bin/python\n")
+    binary.write_bytes(b"\x7fELF")
+    assert procfile.resolved(["flask", "run"], tmp_path) == [sys.executable, str(script), "run"]
+    assert procfile.resolved(["ruff"], tmp_path) == [str(binary)]
+    assert procfile.resolved(["python", "-m", "x"], tmp_path) == [sys.executable, "-m", "x"]
+    assert procfile.resolved(["sh"], tmp_path) == ["sh"]
+
+
+def test_the_file_for_a_second_terminal_holds_what_was_added(tmp_path: Path) -> None:
+    odd = {"SANDBOX_DATA": "/it's a\\path", "BILLER_CREDENTIALS": '{"a": "b"}'}
+    file = settings.write_file(tmp_path, {**odd, "HOME": "/me"}, {"HOME": "/me"})
+    assert dotenv_values(file) == odd
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_backoff_grows_to_a_bound_and_forgets_after_a_minute() -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import DBAPIError
 
-from app.bell import PAYMENTS
+from app.bell import MESSAGES, PAYMENTS
 from app.billers import expiry
 from app.errors import DomainError
 from app.sms import outbound
@@ -42,9 +42,12 @@ def drain_messages() -> None:
     here = process.current()
     here.looked_at = time.monotonic()
     try:
-        outbound.drain(here.runtime)
+        more = outbound.drain(here.runtime, here.stopping).more
     except (DomainError, DBAPIError) as error:
         _away("drain_messages", error)
+        return
+    if more and not here.stopping.is_set():
+        here.runtime.bell.ring(MESSAGES)
 
 
 def keep_house() -> None:

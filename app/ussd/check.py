@@ -69,14 +69,15 @@ def check(
     problems = [*_reachability(book), *_secrecy(book), *_commits(book), *_keys(book)]
     texts = list(_texts(book, catalogues))
     problems += texts
-    if not texts:  # what cannot be said cannot be measured
+    if all(problem.kind == "never_shown" for problem in texts):  # else it cannot be measured
+        first = _first_screens(book)
         for language in catalogues.languages:
             for gateway in gateways:
                 measure = Measure(market, catalogues, language, gateway)
                 problems += (
                     Problem(state.name, "too_wide", f"[{language}, {gateway.name}] {detail}")
                     for state in book.states.values()
-                    for detail in measure.state(state)
+                    for detail in measure.state(state, first=state.name in first)
                 )
                 problems += (
                     Problem("", "too_wide", f"[{language}, {gateway.name}] {detail}")
@@ -193,6 +194,23 @@ def _reach(
         if not isinstance(state, stop_at):
             waiting += targets(state)
     return reached
+
+
+def _first_screens(book: MenuBook[Any]) -> set[str]:
+    """States that are only ever shown where `0` and `00` lead nowhere, so without a footer."""
+    opening = {book.start, book.home}
+    while True:
+        outside = {
+            name
+            for state in book.states.values()
+            if state.name not in opening or not isinstance(state, Step)
+            for name in targets(state)
+        }
+        steps = [book.states[name] for name in opening if _is(book, name, Step)]
+        more = {name for step in steps for name in targets(step)} - outside - opening
+        if not more:
+            return opening - outside.difference({book.start, book.home})
+        opening |= more
 
 
 def _that_end(book: MenuBook[Any]) -> set[str]:

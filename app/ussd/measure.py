@@ -28,16 +28,16 @@ class Measure:
         self._language = language
         self._limits = Limits(gateway.septets, gateway.ucs2_units)
 
-    def state(self, state: State[Any]) -> Iterator[str]:
-        """One sentence for each screen of the state that is too wide."""
+    def state(self, state: State[Any], *, first: bool) -> Iterator[str]:
+        """One sentence for each screen of the state that is too wide. `first`: no footer yet."""
         for code in getattr(state, "ends", ()):
             yield from self._one(f"refusals.{code}", self._say(f"refusals.{code}"), [], end=True)
         if isinstance(state, Step | Wait):
             return
         pages = isinstance(state, Pick) or state.pages
         rows = self._rows(state)
-        end = isinstance(state, End)
-        yield from self._one(state.text, self._say(state.text), rows, end=end, pages=pages)
+        bare = first or isinstance(state, End)
+        yield from self._one(state.text, self._say(state.text), rows, end=bare, pages=pages)
         if isinstance(state, Ask | Secret):
             again = self._say(state.again or state.text)
             own = ["engine.pin_form"] if isinstance(state, Secret) else []

@@ -146,13 +146,14 @@ class OneHop(Generic[S]):
     def _wait(self, state: Wait[S], poll_first: bool) -> str:
         walk = self._walk
         spent = (self._now_ms() - self._live.answered_ms) / 1000
+        left = longest_wait(state.seconds, self._request.gateway) - spent
         with self._parts.waits.place() as free:
             if not free:
                 return state.late
-            name = walk.poll(state) if poll_first else None
+            name = walk.poll(state) if poll_first or left <= 0 else None
             if name:
                 return name
-            for _ in pauses(longest_wait(state.seconds, self._request.gateway) - spent):
+            for _ in pauses(left):
                 name = walk.poll(state)
                 if name:
                     return name

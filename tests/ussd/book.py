@@ -99,6 +99,7 @@ class Played:
     polls: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     paid_at: float = 0.0
+    kept_besides: str = ""
 
     def saw(self, hop: Hop[Played], typed: str) -> None:
         with self.lock:
@@ -122,6 +123,8 @@ def parse_amount(hop: Hop[Played], typed: str) -> int:
 
 def accept_amount(hop: Hop[Played], amount: int) -> str:
     hop.data["amount"] = amount
+    if hop.services.kept_besides:
+        hop.data["besides"] = hop.services.kept_besides
     return "pin"
 
 

@@ -47,7 +47,9 @@ def test_a_request_does_not_print_its_text() -> None:
     assert "54100234563" not in repr(africastalking.parse_ussd(HOP))
 
 
-@pytest.mark.parametrize("field", ["sessionId", "phoneNumber", "serviceCode", "networkCode", "text"])
+@pytest.mark.parametrize(
+    "field", ["sessionId", "phoneNumber", "serviceCode", "networkCode", "text"]
+)
 def test_a_missing_field_is_named(field: str) -> None:
     with pytest.raises(DomainError, match="field_missing") as refused:
         africastalking.parse_ussd({name: value for name, value in HOP.items() if name != field})

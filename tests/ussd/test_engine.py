@@ -10,7 +10,9 @@ from app.ussd.states import Ask, End, Hop, Menu, MenuBook, MenuError, Option, St
 from tests.ussd.book import PIN, Played
 from tests.ussd.phone import Bench, Phone
 
-MAIN = "Hello Amina\n1 Pay\n2 Payments\n3 Terms\n4 Balance\n5 Kiswahili\n6 Ask the biller\n7 New PIN"
+MAIN = (
+    "Hello Amina\n1 Pay\n2 Payments\n3 Terms\n4 Balance\n5 Kiswahili\n6 Ask the biller\n7 New PIN"
+)
 KEYS = "\n0 Back 00 Home"
 OVER = "This session is over. Please dial again."
 
@@ -60,9 +62,7 @@ def test_a_refusal_stands_before_the_question(phone: Phone) -> None:
 
 def test_three_wrong_answers_end_the_session_with_the_care_number(phone: Phone) -> None:
     phone.keys("1", "a", "b")
-    assert phone.reply("c") == (
-        "Digits only.\nToo many tries. Please dial again. Help: 0711000999"
-    )
+    assert phone.reply("c") == ("Digits only.\nToo many tries. Please dial again. Help: 0711000999")
     assert not phone.screen.open
 
 
@@ -176,14 +176,12 @@ def test_no_outcome_in_time(phone: Phone, bench: Bench) -> None:
     assert 5 < bench.played.polls < 15
 
 
-def test_the_private_reply_lives_a_minute_and_every_key_expires(
-    phone: Phone, redis: Redis
-) -> None:
+def test_the_private_reply_lives_a_minute_and_every_key_expires(phone: Phone, redis: Redis) -> None:
     phone.keys("4")
-    assert 200 < max(redis.ttl(key) for key in redis.keys()) <= 240
+    assert 200 < max(redis.ttl(key) for key in redis.scan_iter()) <= 240
     phone.reply(PIN)
     assert phone.screen.text == "Balance KES 1,234.56"
-    assert [redis.ttl(key) <= 60 for key in redis.keys()] == [True]
+    assert [redis.ttl(key) <= 60 for key in redis.scan_iter()] == [True]
 
 
 @pytest.mark.parametrize("event", ["end", "timeout"])

@@ -77,7 +77,9 @@ def test_a_word_longer_than_a_page_is_torn() -> None:
 
 
 def test_line_breaks_inside_a_page_stay() -> None:
-    assert paginate("one\ntwo\n\nthree four five", (), none, TINY)[0].text == "one\ntwo\n\nthree four"
+    assert (
+        paginate("one\ntwo\n\nthree four five", (), none, TINY)[0].text == "one\ntwo\n\nthree four"
+    )
 
 
 def test_a_footer_without_room_is_an_error() -> None:

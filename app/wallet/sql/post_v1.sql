@@ -447,8 +447,8 @@ BEGIN
     IF v_new > 0 THEN
         UPDATE accounts a
         SET balance = a_balance[i], seq = a_seq[i], held = a.held - coalesce(a_freed[i], 0)
-        FROM generate_series(1, a_floors) AS i
-        WHERE a.id = a_ids[i] AND (a.seq <> a_seq[i] OR a_freed[i] > 0);
+        FROM unnest(a_ids[: a_floors]) WITH ORDINALITY AS t (id, i)
+        WHERE a.id = t.id AND (a.seq <> a_seq[i] OR a_freed[i] > 0);
 
         IF a_added IS NOT NULL THEN
             INSERT INTO house_pending (account_id, amount_minor)
@@ -483,8 +483,8 @@ BEGIN
             UPDATE holds h
             SET state = 'captured', captured_minor = h_captured[i], posting_id = h_postings[i],
                 expires_at = NULL, closed_at = p_now
-            FROM generate_series(1, cardinality(h_ids)) AS i
-            WHERE h.id = h_ids[i] AND h_postings[i] IS NOT NULL;
+            FROM unnest(h_ids) WITH ORDINALITY AS t (id, i)
+            WHERE h.id = t.id AND h_postings[i] IS NOT NULL;
         END IF;
     END IF;
 
