@@ -1,4 +1,4 @@
-"""L6: the assembled parts of one process, made by the factory for web, workers and commands."""
+"""L7: the assembled parts of one process, made by the factory for web, workers and commands."""
 
 from __future__ import annotations
 

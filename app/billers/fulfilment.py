@@ -81,12 +81,15 @@ class Fulfilment:
     def finish(self, seconds: float) -> bool:
         """For a graceful stop: wait for calls in flight, no longer than `seconds`; all done?
 
-        What is left is covered by its lease.
+        What is left is covered by its lease. A drain that still runs has been told to stop.
         """
+        deadline = time.monotonic() + seconds
+        drained = self._running.acquire(timeout=seconds)
         for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=False)
+            pool.shutdown(wait=False)
         flying = self._in_flight()
-        return not wait(flying, timeout=seconds).not_done
+        waited = wait(flying, timeout=max(0.0, deadline - time.monotonic()))
+        return drained and not waited.not_done
 
     def _in_flight(self) -> set[Future[None]]:
         for calls in self._flying.values():

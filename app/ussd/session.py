@@ -138,7 +138,7 @@ class SessionStore:
             except (RedisError, OSError):
                 self.close()
         try:
-            connection = self._pool.make_connection()
+            connection: Any = self._pool.make_connection()
             connection.connect()
             self._kept.line = _Line(connection)
             return script.run(connection, keys, arguments)

@@ -295,6 +295,9 @@ def test_an_answer_in_the_billers_own_words_is_no_failure(stage: Stage) -> None:
     stage.drain_until(stage.pay(), "released")
     stage.biller.script = None
     stage.drain_until(stage.pay(), "captured")
+    (row,) = stage.run("SELECT * FROM biller_states WHERE biller = :c", c=stage.code)
+    assert (row.failures, row.open_until) == (0, None)
+    assert row.deposit_minor == 99_000_000
 
 
 def test_a_name_check_respects_the_breaker_and_counts(stage: Stage) -> None:
