@@ -70,6 +70,9 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # The web server quotes a request line that it cannot read, and the callback's secret is in it.
+    server = logging.getLogger("gunicorn.error")
+    server.handlers[:], server.propagate = [], True
     for chatty in ("urllib3", "rq.worker", "rq.cron", "rq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 

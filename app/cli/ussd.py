@@ -1,4 +1,4 @@
-"""`ussd check`: walks every menu without running it."""
+"""`ussd check`: walks every menu, and every receipt, without running it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli.output import runtime
+from app.sms import receipts
+from app.ussd.check import check as check_book
 
 
 @click.group("ussd")
@@ -18,13 +20,14 @@ def ussd() -> None:
 @ussd.command("check")
 @with_appcontext
 def check() -> None:
-    """Reachability, dead ends, translations, every screen's width; exit code 1 on a problem."""
-    from app.ussd.check import check as check_book
-
+    """Reachability, dead ends, translations, every screen and SMS at its widest; exit code 1."""
     parts = runtime()
-    problems = check_book(parts.engine.book, parts.market, parts.catalogues)
+    problems = [
+        *map(str, check_book(parts.engine.book, parts.market, parts.catalogues)),
+        *map(str, receipts.faults(parts.catalogues, parts.market)),
+    ]
     for problem in problems:
-        click.echo(str(problem))
+        click.echo(problem)
     states, languages = len(parts.engine.book.states), len(parts.catalogues.languages)
     click.echo(f"{states} states in {languages} languages, {len(problems)} problems")
     sys.exit(1 if problems else 0)

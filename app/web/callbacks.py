@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import wraps
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
 
 from app.errors import DomainError
 from app.gateways import africastalking, africastalking_sms
@@ -31,7 +32,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @views.post("/africastalking/ussd")
     @_naming_bad_fields
     def ussd() -> Response:
-        hop = africastalking.parse_ussd(request.form)
+        hop = africastalking.parse_ussd(_fields())
         screen = runtime.engine.step(hop)
         body, headers = africastalking.render(screen)
         return Response(body, headers=headers, mimetype="text/plain")
@@ -39,18 +40,36 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @views.post("/africastalking/ussd/end")
     @_naming_bad_fields
     def ussd_end() -> Response:
-        end = africastalking.parse_end(request.form)
+        end = africastalking.parse_end(_fields())
         runtime.db.transact(lambda session: ends.store(session, end, datetime.now(UTC)))
         return _noted()
 
     @views.post("/africastalking/sms/delivery")
     @_naming_bad_fields
     def sms_delivery() -> Response:
-        report = africastalking_sms.parse_delivery(request.form)
+        report = africastalking_sms.parse_delivery(_fields())
         runtime.db.transact(lambda session: delivery.record(session, report, datetime.now(UTC)))
         return _noted()
 
     return views
+
+
+def _fields() -> Mapping[str, str]:
+    """The form that was posted.
+
+    Raises DomainError `body_unreadable`, and `field_malformed` for a NUL, which no text column
+    takes. A body that is too large is werkzeug's own 413.
+    """
+    try:
+        form = request.form
+    except HTTPException:
+        raise
+    except Exception as error:  # every server has its own words for a body that broke off
+        raise DomainError("body_unreadable") from error
+    for name, value in form.items():
+        if "\0" in value:
+            raise DomainError("field_malformed", field=name if name.isidentifier() else "")
+    return form
 
 
 def _naming_bad_fields(view: View) -> View:

@@ -16,6 +16,9 @@ from app.settings import Settings
 from app.telemetry import CALLBACKS_REFUSED, log
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 def callback_guard(settings: Settings) -> Callable[[Request], Response | None]:
     """A function that answers 403 for a caller who may not call back, None for one who may."""
     expected = settings.callback_token.get_secret_value().encode()
@@ -30,10 +33,19 @@ def callback_guard(settings: Settings) -> Callable[[Request], Response | None]:
         given = request.args.get("token", "").encode()
         if not hmac.compare_digest(given, expected):
             return refused("token", request)
-        if networks:
-            address = ipaddress.ip_address(request.remote_addr or "0.0.0.0")  # noqa: S104 - not a bind
-            if not any(address in network for network in networks):
-                return refused("address", request)
+        if networks and not _is_within(request.remote_addr, networks):
+            return refused("address", request)
         return None
 
     return check
+
+
+def _is_within(written: str | None, networks: list[Network]) -> bool:
+    """Whether an address is in one of the networks; what is no address is in none."""
+    try:
+        address = ipaddress.ip_address(written or "")
+    except ValueError:  # a proxy may write `unknown`, or add a port
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        address = address.ipv4_mapped or address
+    return any(address in network for network in networks)

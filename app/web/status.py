@@ -39,8 +39,9 @@ def blueprint(runtime: Runtime) -> Blueprint:
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         tables = CollectorRegistry()
         tables.register(TableCollector(runtime))
+        # Not `mimetype`: Flask would add the charset twice, and Prometheus 3 refuses such a header.
         return Response(
-            generate_latest(registry) + generate_latest(tables), mimetype=CONTENT_TYPE_LATEST
+            generate_latest(registry) + generate_latest(tables), content_type=CONTENT_TYPE_LATEST
         )
 
     return views

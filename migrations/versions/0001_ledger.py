@@ -29,42 +29,45 @@ FUNCTIONS = (
     "reverse_v1",
     "deposit_v1",
     "roll_up_v1",
+    "detach_month_v1",
 )
 
 ACCOUNTS = """
+CREATE DOMAIN currency_code AS text CHECK (VALUE ~ '^[A-Z]{3}$');
+CREATE DOMAIN owner_kind AS text
+    CHECK (VALUE IN ('person', 'agent', 'merchant', 'biller', 'house'));
+-- The first five have a floor; the others are the house's.
+CREATE DOMAIN account_kind AS text CHECK (
+    VALUE IN ('wallet', 'float', 'till', 'voucher', 'savings',
+              'fees', 'tax', 'commission',
+              'trust_bank', 'deposits_in_transit', 'payouts_in_transit')
+    OR VALUE ~ '^(settlement|suspense):[a-z0-9_-]{1,40}$'
+);
+
 -- Integer minor units; one currency an account; balance = credits - debits. The money of people is
 -- positive, trust_bank is negative in here.
+--
+-- What is said once, when an account is opened, is guarded by domains and open_account_v1. A CHECK
+-- of the table is parsed again by every statement that writes a row, so here is only the one about
+-- money.
 --
 -- No table has a foreign key onto accounts: its check takes a share lock on the account's row, and
 -- on a house row that everybody's money passes that lock is a queue. verify() looks for orphans.
 CREATE TABLE accounts (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind        text        NOT NULL,
-    currency    text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
-    owner_kind  text        NOT NULL
-                CHECK (owner_kind IN ('person', 'agent', 'merchant', 'biller', 'house')),
+    kind        account_kind  NOT NULL,
+    currency    currency_code NOT NULL,
+    owner_kind  owner_kind    NOT NULL,
     owner_id    uuid,
-    house       boolean     NOT NULL,
-    floor_minor bigint      NOT NULL DEFAULT 0,
-    balance     bigint      NOT NULL DEFAULT 0,  -- of a house account: the rolled-up snapshot
-    held        bigint      NOT NULL DEFAULT 0 CHECK (held >= 0),
-    seq         bigint      NOT NULL DEFAULT 0,  -- moves that touched it; the house has none
-    opened_at   timestamptz NOT NULL DEFAULT now(),
+    house       boolean       NOT NULL GENERATED ALWAYS AS (
+                    kind NOT IN ('wallet', 'float', 'till', 'voucher', 'savings')) STORED,
+    floor_minor bigint        NOT NULL DEFAULT 0,
+    balance     bigint        NOT NULL DEFAULT 0,  -- of a house account: the rolled-up snapshot
+    held        bigint        NOT NULL DEFAULT 0,
+    seq         bigint        NOT NULL DEFAULT 0,  -- moves that touched it; the house counts none
+    opened_at   timestamptz   NOT NULL DEFAULT now(),
     UNIQUE NULLS NOT DISTINCT (owner_kind, owner_id, kind, currency),
-    CONSTRAINT accounts_floor CHECK (house OR balance - held >= floor_minor),
-    CONSTRAINT accounts_house CHECK (
-        house = (owner_kind = 'house')
-        AND house = (owner_id IS NULL)
-        AND (NOT house OR (floor_minor = 0 AND held = 0 AND seq = 0))
-    ),
-    -- A floor below zero is credit, and no person gets credit by opening an account.
-    CONSTRAINT accounts_credit CHECK (floor_minor = 0 OR owner_kind IN ('agent', 'merchant')),
-    CONSTRAINT accounts_kind CHECK (
-        CASE WHEN house THEN kind IN (
-            'fees', 'tax', 'commission', 'trust_bank', 'deposits_in_transit', 'payouts_in_transit'
-        ) OR kind ~ '^(settlement|suspense):[a-z0-9_-]{1,40}$'
-        ELSE kind IN ('wallet', 'float', 'till', 'voucher', 'savings') END
-    )
+    CONSTRAINT accounts_floor CHECK (house OR held >= 0 AND balance - held >= floor_minor)
 ) WITH (fillfactor = 70);  -- room on the page, so that a new balance need not touch an index
 
 -- What moved on house accounts since their snapshot. Nobody waits for anybody here. No index: it is
@@ -83,8 +86,8 @@ CREATE TABLE postings (
     id        bigint      NOT NULL,
     posted_at timestamptz NOT NULL,
     key       uuid        NOT NULL,
-    kind      text        NOT NULL CHECK (length(kind) BETWEEN 1 AND 40),
-    reference text        NOT NULL CHECK (length(reference) <= 140),
+    kind      varchar(40)  NOT NULL,
+    reference varchar(140) NOT NULL,
     authority text,
     hold_id   uuid,
     PRIMARY KEY (id, posted_at)
@@ -98,13 +101,13 @@ CREATE TABLE moves (
     posted_at      timestamptz NOT NULL,
     debit          bigint      NOT NULL,
     credit         bigint      NOT NULL,
-    amount_minor   bigint      NOT NULL CHECK (amount_minor > 0),
+    amount_minor   bigint      NOT NULL,
     debit_seq      bigint,
     debit_balance  bigint,
     credit_seq     bigint,
     credit_balance bigint,
     line           smallint    NOT NULL,
-    CHECK (debit <> credit),
+    CONSTRAINT moves_form CHECK (amount_minor > 0 AND debit <> credit),
     PRIMARY KEY (posting_id, line, posted_at)
 ) PARTITION BY RANGE (posted_at);
 CREATE TABLE moves_default PARTITION OF moves DEFAULT;
@@ -126,9 +129,7 @@ CREATE TABLE posting_keys (
     amount_minor bigint,      -- of a reversal: what was given back
     reversed_by  bigint,      -- the posting that reversed this one
     recorded_at  timestamptz NOT NULL,
-    CHECK (posting_id IS NULL OR refusal IS NULL),
-    CHECK (reversed_by IS NULL OR posting_id IS NOT NULL),
-    CHECK (get_byte(uuid_send(key), 6) >> 4 = 7)
+    CONSTRAINT posting_keys_answer CHECK (posting_id IS NULL OR refusal IS NULL)
 ) PARTITION BY HASH (key);
 
 -- What a detached month leaves behind, so that verify can replay from there.
@@ -138,8 +139,8 @@ CREATE TABLE opening_balances (
     seq           bigint  NOT NULL
 );
 CREATE TABLE detached_months (
-    month        date PRIMARY KEY,
-    detached_at  timestamptz NOT NULL DEFAULT now()
+    month       date PRIMARY KEY,
+    detached_at timestamptz NOT NULL DEFAULT now()
 );
 """
 
@@ -148,19 +149,24 @@ HOLDS = """
 CREATE TABLE holds (
     id             uuid        PRIMARY KEY,
     account_id     bigint      NOT NULL,
-    amount_minor   bigint      NOT NULL CHECK (amount_minor > 0),
-    state          text        NOT NULL DEFAULT 'held'
-                   CHECK (state IN ('held', 'captured', 'released', 'expired')),
+    amount_minor   bigint      NOT NULL,
+    state          text        NOT NULL DEFAULT 'held',
     captured_minor bigint      NOT NULL DEFAULT 0,
     posting_id     bigint,
     expires_at     timestamptz,
-    reference      text        NOT NULL CHECK (length(reference) <= 140),
-    reason         text        CHECK (length(reason) <= 140),
+    reference      varchar(140) NOT NULL,
+    reason         varchar(140),
     held_at        timestamptz NOT NULL,
     closed_at      timestamptz,
-    CHECK ((state = 'captured') = (posting_id IS NOT NULL)),
-    CHECK ((state = 'held') = (closed_at IS NULL)),
-    CHECK (captured_minor BETWEEN 0 AND amount_minor AND (captured_minor > 0) = (state = 'captured'))
+    CONSTRAINT holds_state CHECK (
+        state IN ('held', 'captured', 'released', 'expired')
+        AND (state = 'held') = (closed_at IS NULL)
+        AND (state = 'captured') = (posting_id IS NOT NULL)
+        AND (state = 'captured') = (captured_minor > 0)
+        AND (state = 'held' OR expires_at IS NULL)
+    ),
+    CONSTRAINT holds_amount CHECK (
+        amount_minor > 0 AND captured_minor BETWEEN 0 AND amount_minor)
 ) WITH (fillfactor = 80);
 CREATE INDEX holds_open ON holds (account_id) WHERE state = 'held';
 CREATE INDEX holds_due  ON holds (expires_at) WHERE state = 'held' AND expires_at IS NOT NULL;
@@ -169,7 +175,7 @@ CREATE INDEX holds_due  ON holds (expires_at) WHERE state = 'held' AND expires_a
 CREATE TABLE hold_counts (
     hold_id      uuid   NOT NULL REFERENCES holds,
     account_id   bigint NOT NULL,
-    name         text   NOT NULL,
+    name         varchar(40) NOT NULL,
     period       date   NOT NULL,
     amount_minor bigint NOT NULL CHECK (amount_minor >= 0),
     PRIMARY KEY (hold_id, account_id, name, period)
@@ -179,9 +185,9 @@ CREATE TABLE hold_counts (
 -- the lock of its account's row.
 CREATE TABLE limit_counters (
     account_id bigint NOT NULL,
-    name       text   NOT NULL CHECK (name ~ '^[a-z][a-z0-9_]{0,39}$'),
+    name       varchar(40) NOT NULL,
     period     date   NOT NULL,
-    used       bigint NOT NULL CHECK (used >= 0),
+    used       bigint NOT NULL CONSTRAINT limit_counters_used CHECK (used >= 0),
     PRIMARY KEY (account_id, name, period)
 ) WITH (fillfactor = 70);
 """
@@ -200,7 +206,7 @@ CREATE TABLE bank_lines (
     id           text        PRIMARY KEY CHECK (id ~ '^[A-Za-z0-9_./-]{1,64}$'),
     key          uuid        NOT NULL UNIQUE,
     amount_minor bigint      NOT NULL CHECK (amount_minor <> 0),
-    currency     text        NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    currency     currency_code NOT NULL,
     booked_on    date        NOT NULL,
     maker        text        NOT NULL CHECK (maker <> ''),
     checker      text        CHECK (checker <> ''),

@@ -8,7 +8,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     v_hold record;
 BEGIN
-    UPDATE holds SET state = p_state, reason = p_reason, closed_at = p_now
+    UPDATE holds SET state = p_state, reason = p_reason, expires_at = NULL, closed_at = p_now
     WHERE id = p_hold AND state = 'held'
     RETURNING account_id, amount_minor INTO v_hold;
     IF NOT FOUND THEN

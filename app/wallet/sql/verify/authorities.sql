@@ -1,7 +1,7 @@
 -- Whatever takes from the house says what allows it, and that is written down once. An authority
 -- 'posting:<id>' covers no more than that posting gave.
 WITH since AS (
-    SELECT coalesce(max(month) + interval '1 month', '-infinity') AS time FROM detached_months
+    SELECT coalesce(max(month) + interval '1 month', '-infinity') AT TIME ZONE 'UTC' AS time FROM detached_months
 )
 SELECT p.id::text AS subject, format('takes from the house by %L', p.authority) AS detail
 FROM postings p

@@ -5,7 +5,7 @@ SELECT coalesce(h.id, p.hold_id) AS subject,
               h.state, h.captured_minor, h.posting_id, p.id, p.taken) AS detail
 FROM (
     SELECT * FROM holds WHERE state = 'captured' AND closed_at >= (
-        SELECT coalesce(max(month) + interval '1 month', '-infinity') FROM detached_months)
+        SELECT coalesce(max(month) + interval '1 month', '-infinity') AT TIME ZONE 'UTC' FROM detached_months)
 ) AS h
 FULL JOIN (
     SELECT p.id, p.hold_id, sum(m.amount_minor) FILTER (WHERE m.debit = h.account_id) AS taken

@@ -1,7 +1,7 @@
 -- Keys and postings are one to one; a key with neither posting nor refusal is a hold, and every
 -- hold has one. Postings of detached months are not asked for.
 WITH since AS (
-    SELECT coalesce(max(month) + interval '1 month', '-infinity') AS time FROM detached_months
+    SELECT coalesce(max(month) + interval '1 month', '-infinity') AT TIME ZONE 'UTC' AS time FROM detached_months
 )
 SELECT coalesce(k.key, p.key) AS subject,
        format('key of posting %s, posting %s', k.posting_id, p.id) AS detail
