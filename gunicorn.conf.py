@@ -18,4 +18,3 @@ accesslog = None  # the callback's secret is in the query string
 errorlog = "-"
 loglevel = "warning"
 control_socket_disable = True  # nobody should command a running server through a file
-worker_tmp_dir = None

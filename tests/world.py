@@ -83,6 +83,7 @@ class World:
         return {
             **kept,
             "PYTHONUNBUFFERED": "1",
+            "FLASK_SKIP_DOTENV": "1",
             "DATABASE_URL": self.database_url,
             "MIGRATION_DATABASE_URL": self.migration_database_url,
             "REDIS_URL": self.redis_url,

@@ -27,7 +27,7 @@ from rq.worker import WorkerStatus
 from app.telemetry import log
 
 WORKER_TTL_SECONDS = 40  # RQ waits for a job this long less 15, and its socket 10 longer
-STOP_SECONDS = 8.0
+STOP_SECONDS = 7.0
 LAST_EXIT_SECONDS = 9.5
 PAUSES_SECONDS = (0.5, 1.0, 2.0)
 WEDGED_SECONDS = 120

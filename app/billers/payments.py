@@ -21,7 +21,7 @@ from app.billers.states import State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
-from app.wallet import intents, ledger, limits
+from app.wallet import intents, ledger, limits, people
 from app.wallet.keys import derived_key, new_key
 from app.wallet.people import Person
 
@@ -80,14 +80,15 @@ def confirm(
     """Hold the money and queue the payment, in the caller's transaction; the bell rings after it.
 
     The same intent confirmed again gives the payment that it made. Raises DomainError with
-    nothing changed: `intent_closed`, `intent_changed`, `intent_expired`, `biller_paused`,
-    `biller_down`, `limit_transaction`, `limit_day`, `insufficient_funds`.
+    nothing changed: `intent_closed`, `intent_changed`, `intent_expired`, `person_suspended`,
+    `biller_paused`, `biller_down`, `limit_transaction`, `limit_day`, `insufficient_funds`.
     """
     intent = intents.take(
         session, intent_id, person_id=person.id, fingerprint=quote.fingerprint, now=now
     )
     if intent.subject:
         return outcome(session, intent.subject)
+    people.refuse_inactive(person)
     breaker.refuse_unless_open_for_business(session, quote.biller)
     expires_at = now + timedelta(seconds=market.hold_seconds)
     reference = _free_reference(session)

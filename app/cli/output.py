@@ -13,7 +13,9 @@ import click
 from flask import current_app
 
 from app.errors import DomainError
+from app.markets import Market
 from app.runtime import Runtime
+from app.staff.timeline import Happening
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +47,20 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
         for line in [list(columns), *cells]
     ]
     return "\n".join(lines)
+
+
+def happenings_table(happenings: Sequence[Happening], market: Market) -> str:
+    """A timeline in the market's local time, with the money in its currency."""
+    rows = [
+        {
+            "at": line.at.astimezone(market.zone).strftime("%Y-%m-%d %H:%M:%S"),
+            "kind": line.kind,
+            "total": "" if line.amount_minor is None else market.currency.format(line.amount_minor),
+            "what": line.what,
+        }
+        for line in happenings
+    ]
+    return table(rows, ["at", "kind", "total", "what"])
 
 
 def refusing(command: Callable[P, R]) -> Callable[P, R]:

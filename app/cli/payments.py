@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.billers import payments, resolution
 from app.billers.payments import PaymentView
-from app.cli.output import refusing, runtime, table
+from app.cli.output import happenings_table, refusing, runtime
 from app.errors import DomainError
 from app.staff import timeline
 from app.staff.timeline import Happening
@@ -43,12 +43,7 @@ def show(reference: str) -> None:
         f"  fee {money(found.fee_minor)}  total {money(found.total_minor)}"
         f"\nbiller reference {found.biller_ref}\n"
     )
-    rows = [
-        {"at": h.at.astimezone(parts.market.zone).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
-         "kind": h.kind, "what": h.what}
-        for h in happenings
-    ]  # fmt: skip
-    click.echo(table(rows, ["at", "kind", "what"]))
+    click.echo(happenings_table(happenings, parts.market))
 
 
 @payment.group("resolve")

@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
 from app import msisdn as numbers
-from app.cli.output import refusing, runtime, table
+from app.cli.output import happenings_table, refusing, runtime
 from app.errors import DomainError
 from app.staff import timeline
 from app.staff.timeline import Happening
@@ -44,12 +44,7 @@ def show(msisdn: str) -> None:
     money = parts.market.currency.format
     click.echo(f"{who.name}  {who.msisdn}  {who.role}  {who.state}  {who.language}  {who.tier}")
     click.echo(f"available {money(balance.available_minor)}  held {money(balance.held_minor)}\n")
-    rows = [
-        {"at": h.at.astimezone(parts.market.zone).strftime("%Y-%m-%d %H:%M:%S"),
-         "kind": h.kind, "what": h.what}
-        for h in happenings
-    ]  # fmt: skip
-    click.echo(table(rows, ["at", "kind", "what"]))
+    click.echo(happenings_table(happenings, parts.market))
 
 
 COMMANDS = (person,)

@@ -74,4 +74,4 @@ def read_status(session: Session) -> Status:
 
 
 def _counts(session: Session, query: str) -> dict[str, int]:
-    return {str(state): int(count) for state, count in session.execute(text(query)).tuples()}
+    return {str(state): int(count) for state, count in session.execute(text(query))}

@@ -82,5 +82,11 @@ def register(
     return session.get_one(Person, person_id)
 
 
+def refuse_inactive(person: Person) -> None:
+    """Only active people move money. Raises DomainError `person_suspended`."""
+    if person.state != "active":
+        raise DomainError("person_suspended")
+
+
 def set_language(session: Session, person_id: UUID, language: str) -> None:
     session.execute(update(Person).where(Person.id == person_id).values(language=language))

@@ -66,9 +66,14 @@ def verify(session: Session) -> list[Finding]:
     """
     session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     session.execute(text("SET LOCAL statement_timeout = '30min'"))
-    findings = []
+    return findings(session)
+
+
+def findings(session: Session) -> list[Finding]:
+    """Every rule, asked of what this transaction sees."""
+    wrong = []
     for path in sorted(RULES.glob("*.sql")):
-        bounded = f"SELECT * FROM ({path.read_text()}\n) AS rule LIMIT {FINDINGS_AT_MOST}"
+        bounded = f"SELECT * FROM (\n{path.read_text()}) AS rule LIMIT {FINDINGS_AT_MOST}"
         found = rows(session, bounded, None)
-        findings += [Finding(path.stem, str(subject), str(detail)) for subject, detail in found]
-    return findings
+        wrong += [Finding(path.stem, str(subject), str(detail)) for subject, detail in found]
+    return wrong

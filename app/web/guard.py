@@ -15,7 +15,6 @@ from flask import Request, Response
 from app.settings import Settings
 from app.telemetry import CALLBACKS_REFUSED, log
 
-
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from app.billers import payments
+from app.billers import claims, payments
+from app.billers.claims import Work
 from app.billers.fulfilment import Fulfilment
 from app.billers.payments import PaymentView
 from app.billers.protocols import wires
@@ -166,6 +167,19 @@ class Stage:
             self.drain(worker)
             self.hurry()
         return view
+
+    def claim(self, most: int = 100) -> list[Work]:
+        """What a worker of its own takes now."""
+        take = lambda session: claims.claim(session, self.market, self.code, most, now())  # noqa: E731
+        return self.db.transact(take)
+
+    def end_lease(self) -> None:
+        """The leases of everything in flight have run out."""
+        self.run(
+            "UPDATE payments SET lease_until = clock_timestamp(), due_at = clock_timestamp()"
+            " WHERE biller = :code AND state IN ('sent', 'unknown')",
+            code=self.code,
+        )
 
     def hurry(self) -> None:
         """The time between two questions has passed."""

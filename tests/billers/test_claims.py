@@ -8,16 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.billers import claims, expiry, resolution, settlement
-from app.billers.breaker import BreakerView
+from app.billers import claims, expiry, settlement
 from app.billers.claims import Work
-from app.billers.inquiries import Inquiries
 from app.billers.payments import PaymentView
 from app.billers.protocols import wires
 from app.billers.protocols.answers import Answer, Outcome
-from app.errors import DomainError
 from app.wallet import ledger
-from tests.billers.played import honest, http, in_turn, lose_after_selling, pending, refuse
 from tests.billers.stage import AMOUNT, BALANCE, FEE, Stage, now
 
 TOKEN, OTHER_TOKEN = "00000000000000000001", "00000000000000000002"
@@ -27,30 +23,18 @@ REFUSED_FIRST = Answer(Outcome.REFUSED_FIRST, "refused_first", "44", True)
 SILENCE = Answer(Outcome.UNKNOWN, "timeout")
 
 
-def claim(stage: Stage, most: int = 100) -> list[Work]:
-    return stage.db.transact(lambda s: claims.claim(s, stage.market, stage.code, most, now()))
-
-
 def record(stage: Stage, work: Work, answer: Answer) -> str:
     return stage.db.transact(
         lambda s: settlement.record(s, stage.market, work.claim, answer, now())
     )
 
 
-def end_lease(stage: Stage) -> None:
-    stage.run(
-        "UPDATE payments SET lease_until = clock_timestamp(), due_at = clock_timestamp()"
-        " WHERE biller = :code AND state IN ('sent', 'unknown')",
-        code=stage.code,
-    )
-
-
 def claimed_twice(stage: Stage) -> tuple[PaymentView, Work, Work]:
     """A payment whose first worker stalled, and the claim of the second."""
     payment = stage.pay()
-    (first,) = claim(stage)
-    end_lease(stage)
-    (second,) = claim(stage)
+    (first,) = stage.claim()
+    stage.end_lease()
+    (second,) = stage.claim()
     assert (first.claim.fence, second.claim.fence) == (1, 2)
     assert (first.claim.request, second.claim.request) == (1, 2)
     return payment, first, second
@@ -60,14 +44,14 @@ def test_two_workers_claim_a_payment_once(stage: Stage) -> None:
     person = stage.person()
     sent = {stage.pay(person, 5_000).id for _ in range(12)}
     with ThreadPoolExecutor(4) as pool:
-        taken = [w for works in pool.map(lambda _: claim(stage, 5), range(8)) for w in works]
+        taken = [w for works in pool.map(lambda _: stage.claim(5), range(8)) for w in works]
     assert len(taken) == len(sent)
     assert {work.claim.payment_id for work in taken} == sent
 
 
 def test_a_claim_is_on_disk_before_any_byte_leaves(stage: Stage) -> None:
     payment = stage.pay()
-    (work,) = claim(stage)
+    (work,) = stage.claim()
     (row,) = stage.run(
         "SELECT p.state, p.biller_ref, h.expires_at FROM payments p"
         " JOIN holds h ON h.id = p.hold_id WHERE p.id = :id",
@@ -83,20 +67,20 @@ def test_the_cap_holds_over_all_workers(stage: Stage) -> None:
     person = stage.person()
     for _ in range(5):
         stage.pay(person, 5_000)
-    assert len(claim(stage)) == 3
-    assert claim(stage) == []
-    end_lease(stage)
-    assert len(claim(stage)) == 3
+    assert len(stage.claim()) == 3
+    assert stage.claim() == []
+    stage.end_lease()
+    assert len(stage.claim()) == 3
 
 
 def test_a_killed_worker_after_the_sale_is_settled_once_by_asking(stage: Stage) -> None:
     person = stage.person()
     payment = stage.pay(person)
-    (work,) = claim(stage)
+    (work,) = stage.claim()
     wires(stage.market, stage.settings)[stage.code].pay(work.order)
     stage.drain()
     assert stage.view(payment).state == "sent"  # leased: nobody touches it
-    end_lease(stage)
+    stage.end_lease()
     stage.drain()
     paid = stage.view(payment)
     assert paid.state == "captured"
@@ -158,9 +142,9 @@ def test_an_answer_that_comes_after_manual(stage: Stage) -> None:
     stage.rules(manual_after_seconds=1)
     for answer, state in ((REFUSED, "manual"), (SILENCE, "manual"), (PAID, "captured")):
         stage.pay()
-        (work,) = claim(stage, 1)
+        (work,) = stage.claim(1)
         time.sleep(1.05)
-        end_lease(stage)
+        stage.end_lease()
         assert expiry.end_asking(stage.db, stage.market, now()) == 1
         assert record(stage, work, answer) == state
 
@@ -168,7 +152,7 @@ def test_an_answer_that_comes_after_manual(stage: Stage) -> None:
 def test_a_process_that_was_stopped_after_its_claim_sends_nothing(stage: Stage) -> None:
     payment = stage.pay()
     worker = stage.worker()
-    (work,) = claim(stage)
+    (work,) = stage.claim()
     long_ago = time.monotonic() - claims.LEASE_SECONDS
     worker._fulfil(stage.code, work, long_ago)
     assert stage.biller.requests == []
@@ -178,7 +162,7 @@ def test_a_process_that_was_stopped_after_its_claim_sends_nothing(stage: Stage) 
 def test_nobody_asks_past_the_bound(stage: Stage) -> None:
     """Far past it, asking would be buying anew."""
     payment = stage.pay()
-    claim(stage)
+    stage.claim()
     stage.run(
         "UPDATE payments SET first_sent_at = now() - interval '31 days',"
         " lease_until = NULL, due_at = now() WHERE id = :id",
@@ -193,12 +177,12 @@ def test_nobody_asks_past_the_bound(stage: Stage) -> None:
 def test_an_unsent_payment_ends_and_a_sent_one_does_not(stage: Stage) -> None:
     person = stage.person()
     sent, unsent = stage.pay(person), stage.pay(person)
-    claim(stage, 1)
+    stage.claim(1)
     stage.run(
         "UPDATE payments SET expires_at = now() - interval '1 s' WHERE biller = :code",
         code=stage.code,
     )
-    assert claim(stage) == []
+    assert stage.claim() == []
     expiry.cancel_unsent(stage.db, stage.market, now())
     assert stage.view(unsent).state == "cancelled"
     assert stage.view(sent).state == "sent"
@@ -231,7 +215,7 @@ def test_sending_and_expiring_at_once_have_one_winner(stage: Stage) -> None:
 
     def send() -> None:
         while not stop.is_set():
-            taken.update(work.claim.payment_id for work in claim(stage, 1))
+            taken.update(work.claim.payment_id for work in stage.claim(1))
 
     with ThreadPoolExecutor(3) as pool:
         running = [pool.submit(work) for work in (cancel, send, send)]
@@ -244,88 +228,3 @@ def test_sending_and_expiring_at_once_have_one_winner(stage: Stage) -> None:
     assert {key for key, state in states.items() if state == "cancelled"} == set(states) - taken
     held = stage.balance(person).held_minor
     assert held == len(taken) * raced[0].total_minor
-
-
-def test_a_pause_stops_new_payments_and_still_asks_about_sent_ones(stage: Stage) -> None:
-    stage.biller.script = in_turn(lose_after_selling, honest)
-    sent = stage.pay()
-    stage.drain()
-    held = stage.pay()
-    stage.db.transact(lambda s: resolution.set_paused(s, stage.code, paused=True))
-    stage.hurry()
-    stage.drain()
-    assert stage.view(sent).state == "captured"
-    assert stage.view(held).state == "held"
-    stage.db.transact(lambda s: resolution.set_paused(s, stage.code, paused=False))
-    stage.drain_until(held, "captured")
-
-
-def test_an_unknown_biller_cannot_be_paused(stage: Stage) -> None:
-    with pytest.raises(DomainError, match="biller_unknown"):
-        stage.db.transact(lambda s: resolution.set_paused(s, "nobody", paused=True))
-
-
-def test_the_breaker_opens_probes_once_and_closes(stage: Stage) -> None:
-    stage.rules(breaker_failures=3, breaker_open_seconds=1, concurrency=4)
-    stage.biller.script = http("502 Bad Gateway")
-    person = stage.person()
-    waiting = [stage.pay(person, 5_000) for _ in range(9)]
-    stage.drain(seconds=0.6)
-    tried = len(stage.biller.requests)
-    assert 3 <= tried <= 4 + 3  # those that had left when the third failure was counted
-    assert claim(stage) == []
-    view = BreakerView(stage.db)
-    assert view.standing(stage.code).breaker == "open"
-
-    time.sleep(1.1)
-    (probe,) = claim(stage)
-    assert claim(stage) == []
-    stage.biller.script = None
-    end_lease(stage)
-    stage.run("UPDATE biller_states SET probe_until = NULL WHERE biller = :c", c=stage.code)
-    for payment in waiting:
-        stage.drain_until(payment, "captured")
-    assert len(stage.biller.sold) == 9
-    assert probe.claim.payment_id in {payment.id for payment in waiting}
-
-
-def test_an_answer_in_the_billers_own_words_is_no_failure(stage: Stage) -> None:
-    stage.rules(breaker_failures=1)
-    stage.biller.script = in_turn(pending, refuse("02"))
-    stage.drain_until(stage.pay(), "released")
-    stage.biller.script = None
-    stage.drain_until(stage.pay(), "captured")
-    (row,) = stage.run("SELECT * FROM biller_states WHERE biller = :c", c=stage.code)
-    assert (row.failures, row.open_until) == (0, None)
-    assert row.deposit_minor == 99_000_000
-
-
-def test_a_name_check_respects_the_breaker_and_counts(stage: Stage) -> None:
-    stage.rules(breaker_failures=2, breaker_open_seconds=60)
-    stage.run("INSERT INTO biller_states (biller) VALUES (:c)", c=stage.code)
-    stage.biller.script = lambda _biller, _body: None
-
-    def refusal() -> str:
-        inquiries = Inquiries(stage.db, stage.market, wires(stage.market, stage.settings))
-        with pytest.raises(DomainError) as raised:
-            inquiries.inquire(stage.product, "54100234563")
-        return raised.value.code
-
-    assert refusal() == "biller_down"
-    assert refusal() == "biller_down"
-    asked = len(stage.biller.requests)
-    assert refusal() == "biller_down"
-    assert len(stage.biller.requests) == asked
-
-
-def test_a_name_check_tells_the_customer(stage: Stage) -> None:
-    stage.biller.script = lambda _biller, body: {
-        "rc": "00", "status": "Sukses", "customer_no": body["customer_no"], "name": "GRACE KAMAU",
-    }  # fmt: skip
-    inquiries = Inquiries(stage.db, stage.market, wires(stage.market, stage.settings))
-    assert inquiries.inquire(stage.product, "54100234563").name == "GRACE KAMAU"
-    stage.biller.script = lambda _biller, body: {
-        "rc": "54", "status": "Gagal", "customer_no": body["customer_no"],
-    }  # fmt: skip
-    with pytest.raises(DomainError, match="customer_unknown"):
-        inquiries.inquire(stage.product, "54100234563")

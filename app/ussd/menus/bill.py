@@ -232,6 +232,7 @@ _PAY_REFUSALS = (
     "intent_closed",
     "intent_changed",
     "intent_expired",
+    "person_suspended",
     "biller_paused",
     "biller_down",
 )
