@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -28,7 +25,6 @@ from app.ussd.session import SessionStore
 from app.wallet.pins import Pins
 from app.web import callbacks, status
 
-MIGRATIONS = Path(__file__).parents[1] / "migrations"
 BODY_BYTES_MOST = 64 * 1024
 
 
@@ -71,7 +67,6 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
         inquiries=inquiries,
         sessions=sessions,
         engine=engine,
-        migration_head=_migration_head(),
     )
 
 
@@ -106,10 +101,3 @@ def go_live(runtime: Runtime) -> None:
     health.check_role_and_durability(runtime.db.engine)
     protocols.refuse_missing_credentials(runtime.market, runtime.settings)
 
-
-def _migration_head() -> str:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    head = ScriptDirectory.from_config(config).get_current_head()
-    assert head is not None
-    return head

@@ -20,7 +20,7 @@ from app.wallet.pins import Pins
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything that is made once a process. `migration_head` is the schema this release needs."""
+    """Everything that is made once a process."""
 
     settings: Settings
     market: Market
@@ -33,4 +33,3 @@ class Runtime:
     inquiries: Inquiries
     sessions: SessionStore
     engine: Engine[Services]
-    migration_head: str

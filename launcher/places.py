@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import stat
 import tempfile
@@ -29,6 +30,7 @@ from launcher.processes import Account
 SYSTEM_FOLDER = Path("/var/lib")
 SHORT_FOLDER = Path("/tmp")  # noqa: S108 - only for a folder of mode 0700 whose owner is checked
 SOCKET_NAME = ".s.PGSQL.5432"
+PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]+")
 SOCKET_PATH_MAX_BYTES = 100  # the kernel's limit is 107 on Linux and 103 on macOS
 SERVER_ACCOUNTS = ("postgres", "nobody")
 TEMPORARY_PREFIX = "kibanda-temporary-"
@@ -68,9 +70,14 @@ class Places:
 
     @property
     def sockets(self) -> Path:
-        """`run` beside the data, or a short folder where that path is too long for a socket."""
+        """`run` beside the data, or a folder elsewhere when a socket cannot have that path.
+
+        It may be too long for the kernel; and Redis names its socket in CLIENT INFO, where a
+        space or an equals sign breaks redis-py's reading, and with it RQ's workers.
+        """
         beside = self.base / "run"
-        if len(os.fsencode(beside / SOCKET_NAME)) <= SOCKET_PATH_MAX_BYTES:
+        length = len(os.fsencode(beside / SOCKET_NAME))
+        if length <= SOCKET_PATH_MAX_BYTES and PLAIN_PATH.fullmatch(str(beside)):
             return beside
         return SHORT_FOLDER / f"kibanda-{os.geteuid()}-{path_hash(self.base)}"
 

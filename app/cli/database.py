@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
-from alembic import command as alembic
-from alembic.config import Config
 from flask.cli import with_appcontext
 
 from app.cli import demo
 from app.cli.output import runtime
+from app.health import MIGRATIONS
 
-ROOT = Path(__file__).parents[2]
-
-
-def alembic_config(url: str) -> Config:
-    """Alembic's configuration without a file on the way: the script folder and the address."""
-    config = Config()
-    config.set_main_option("script_location", str(ROOT / "migrations").replace("%", "%%"))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    return config
 
 
 @click.command("migrate")
@@ -31,7 +20,14 @@ def migrate() -> None:
     url = runtime().settings.migration_database_url
     if not url:
         raise click.ClickException("MIGRATION_DATABASE_URL is not set")
-    alembic.upgrade(alembic_config(url), "head")
+    # Alembic is slow to import, and only this command needs it.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    command.upgrade(config, "head")
     click.echo("The database is at this release.")
 
 

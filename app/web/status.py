@@ -88,9 +88,7 @@ def _families(status: Status) -> Iterator[GaugeMetricFamily]:
 
 def _database(runtime: Runtime) -> list[Check]:
     try:
-        return runtime.db.transact(
-            lambda session: health.database_checks(session, runtime.migration_head)
-        )
+        return runtime.db.transact(health.database_checks)
     except health.Unfit as error:
         return [Check("database", False, str(error))]
     except Exception as error:  # noqa: BLE001 - a failing readiness check is its answer
