@@ -1,7 +1,8 @@
 """L2: the engine, and `transact`, the only place that commits and that retries.
 
 1. `transact(fn)` runs `fn(session)` and commits. A serialization failure, a deadlock, or a
-   connection lost before COMMIT is run again, at most `TRIES` times: nothing had happened.
+   connection lost before COMMIT is run again, at most `TRIES` times: nothing had happened. A
+   database that cannot be reached, or lets us wait too long, is DomainError `database_away`.
 2. A connection lost while COMMIT was under way is neither success nor failure. Work that declares
    itself `idempotent` (it is keyed, and finds its own earlier effect) is run again; if that does
    not settle it, OutcomeUnknown.
@@ -25,8 +26,14 @@ from app.errors import DomainError, OutcomeUnknown
 
 TRIES = 5
 RUN_AGAIN = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+# lock_not_available, query_canceled, too_many_connections, cannot_connect_now
+WAITED_TOO_LONG = {"55P03", "57014", "53300", "57P03"}
 T = TypeVar("T")
 Ring = Callable[[str], None]
+
+
+class _CommitLost(Exception):
+    """The connection broke while COMMIT was under way."""
 
 
 class Base(DeclarativeBase):
@@ -64,37 +71,30 @@ class Database:
         """Run `fn` in one transaction and commit it; see the module's rules.
 
         `name` prefixes the failpoints before and after the commit. Raises what `fn` raises,
-        OutcomeUnknown, or DomainError `database_away` when no connection can be had.
+        OutcomeUnknown, or DomainError `database_away` when the database cannot be had in time.
         """
         commit_lost = False
-        for attempt in range(1, TRIES + 1):
-            committing = False
+        for _ in range(TRIES):
             session = Session(self.engine, expire_on_commit=False)
             try:
-                result = fn(session)
-                session.flush()
-                failpoints.reach(f"{name}.before_commit")
-                committing = True
-                session.commit()
+                result = _once(session, fn, name)
             except PoolTimeout as error:
                 raise _away(commit_lost) from error
+            except _CommitLost as error:
+                if not idempotent:
+                    raise OutcomeUnknown from error
+                commit_lost = True
             except DBAPIError as error:
-                session.rollback()
-                if not _run_again(error) or attempt == TRIES:
-                    if error.connection_invalidated or _no_connection(error):
-                        raise _away(commit_lost or committing) from error
+                if _out_of_reach(error):
+                    raise _away(commit_lost) from error
+                if not _run_again(error):
                     raise
-                if committing and error.connection_invalidated:
-                    if not idempotent:
-                        raise OutcomeUnknown from error
-                    commit_lost = True
-                continue
+            else:
+                self._ring_bells(session)
+                return result
             finally:
                 session.close()
-            failpoints.reach(f"{name}.after_commit")
-            self._ring_bells(session)
-            return result
-        raise AssertionError("the loop returns or raises")
+        raise _away(commit_lost)
 
     def dispose(self) -> None:
         """Close every pooled connection."""
@@ -123,15 +123,29 @@ def driver(session: Session) -> psycopg.Connection[Any]:
     return connection
 
 
-def _no_connection(error: DBAPIError) -> bool:
-    return isinstance(error.orig, psycopg.OperationalError) and error.orig.sqlstate is None
+def _once(session: Session, fn: Callable[[Session], T], name: str) -> T:
+    result = fn(session)
+    session.flush()
+    failpoints.reach(f"{name}.before_commit")
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise _CommitLost from error
+        raise
+    failpoints.reach(f"{name}.after_commit")
+    return result
 
 
 def _run_again(error: DBAPIError) -> bool:
-    sqlstate = getattr(error.orig, "sqlstate", None)
-    if sqlstate in RUN_AGAIN:
-        return True
-    return error.connection_invalidated
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in RUN_AGAIN
+
+
+def _out_of_reach(error: DBAPIError) -> bool:
+    """No connection, or a wait that the server itself ended: nothing was done."""
+    if error.connection_invalidated or not isinstance(error.orig, psycopg.OperationalError):
+        return False
+    return error.orig.sqlstate is None or error.orig.sqlstate in WAITED_TOO_LONG
 
 
 def _away(outcome_open: bool) -> DomainError:

@@ -12,9 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ SESSIONS_A_CONNECTION = 30
 HOPS_A_SESSION = 16
 PATH = "/callbacks/africastalking/ussd?token=demo"
 # My account, back, my account, back …: a screen from the catalogue, and home with its facts.
-REPLIES = ["6" if hop % 2 == 0 else "0" for hop in range(HOPS_A_SESSION)]
+REPLIES = ["5" if hop % 2 == 0 else "0" for hop in range(HOPS_A_SESSION)]
 
 
 def run() -> None:
@@ -79,22 +79,13 @@ def _compare(ports: dict[str, int], msisdn: str) -> None:
 def _round(port: int, msisdn: str, connections: int) -> float:
     """Hops a second over so many connections."""
     plans = [_plan(msisdn) for _ in range(connections)]
-    lines = [socket.create_connection(("127.0.0.1", port)) for _ in plans]
+    lines = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in plans]
     for line, (dials, _) in zip(lines, plans, strict=True):
         _send_all(line, dials)
-    together = threading.Barrier(connections + 1)
-
-    def work(line: socket.socket, hops: list[bytes]) -> None:
-        together.wait()
-        _send_all(line, hops)
-        together.wait()
-
-    for line, (_, hops) in zip(lines, plans, strict=True):
-        threading.Thread(target=work, args=(line, hops), daemon=True).start()
-    together.wait()
-    began = time.perf_counter()
-    together.wait()
-    seconds = time.perf_counter() - began
+    with ThreadPoolExecutor(connections) as pool:
+        began = time.perf_counter()
+        list(pool.map(_send_all, lines, [hops for _, hops in plans]))
+        seconds = time.perf_counter() - began
     for line in lines:
         line.close()
     return sum(len(hops) for _, hops in plans) / seconds
@@ -134,7 +125,7 @@ def _send_all(line: socket.socket, requests: list[bytes]) -> None:
         answer = line.recv(65_536)
         while b"\r\n\r\n" not in answer or not answer.partition(b"\r\n\r\n")[2]:
             answer += line.recv(65_536)
-        assert answer.startswith(b"HTTP/1.1 200") and b"\r\n\r\nCON " in answer, answer
+        assert b"\r\n\r\nCON " in answer, answer
 
 
 def _person(servers: Servers) -> str:

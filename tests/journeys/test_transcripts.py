@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +64,7 @@ class Player:
         self._handset.drop()
 
     def do_fault(self, line: Line) -> None:
-        target, kind, *facts = shlex.split(line.rest)
+        target, kind, *facts = line.rest.split()
         values = {name: json.loads(value) for name, value in (fact.split("=") for fact in facts)}
         self.world.fault(target, kind, **values)
 

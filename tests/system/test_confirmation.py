@@ -9,7 +9,7 @@ import redis
 
 from tests.gateway_client import Session
 from tests.people import fresh_meter
-from tests.world import Phone, World, wait_for
+from tests.world import Phone, World
 
 PIN = "7391"
 AddPerson = Callable[..., str]
@@ -89,9 +89,7 @@ def test_redis_flushed_after_the_pin_still_tells_the_outcome(
     assert sold(world, meter) == 1
 
 
-def test_another_number_on_the_same_session_is_refused(
-    world: World, add_person: AddPerson
-) -> None:
+def test_another_number_on_the_same_session_is_refused(world: World, add_person: AddPerson) -> None:
     owner, thief, meter = add_person("en", 100_000), add_person("en", 0), fresh_meter()
     session = until_pin(world, owner, meter)
     answer = session.send(f"{session.text}*{PIN}", phoneNumber=thief)
@@ -107,5 +105,3 @@ def test_an_older_hop_and_a_text_that_does_not_extend_get_the_question_again(
     question = session.send(session.text)
     assert session.send("1") == question
     assert session.send("9*9*9*9*9*9*9*9*9*9*9*9*9*9*9") == question
-
-
