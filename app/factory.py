@@ -52,9 +52,7 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
     services = Services(db=db, pins=pins, inquiries=inquiries)
     around = Surroundings(services, market, catalogues, sealer, lambda: datetime.now(UTC))
     sessions = SessionStore(settings.redis_url, settings.session_key_bytes)
-    engine = Engine(
-        [book(market)], around, sessions, wait_places=max(1, settings.web_threads // 4)
-    )
+    engine = Engine([book(market)], around, sessions, wait_places=max(1, settings.web_threads // 4))
     return Runtime(
         settings=settings,
         market=market,
@@ -100,4 +98,3 @@ def go_live(runtime: Runtime) -> None:
     """
     health.check_role_and_durability(runtime.db.engine)
     protocols.refuse_missing_credentials(runtime.market, runtime.settings)
-

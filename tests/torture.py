@@ -126,9 +126,7 @@ def wait_rest(world: World) -> None:
 def balance_told(phone: Phone) -> int | None:
     """The balance in minor units that the phone is shown, after the PIN."""
     home = phone.dial()
-    choice = next(
-        (line.split()[0] for line in home.splitlines() if line.endswith("Balance")), None
-    )
+    choice = next((line.split()[0] for line in home.splitlines() if line.endswith("Balance")), None)
     if choice is None:
         return None
     phone.reply(choice)
@@ -260,7 +258,8 @@ def run(servers: Servers, folder: Path, seed: int) -> int:
     for fault in judge.faults:
         print(fault)
     confirmed = sum(len(who.meters) for who in people)
-    print(f"seed {seed}: {confirmed} confirmations, {killed} random kills, {len(judge.faults)} faults")
+    faults = len(judge.faults)
+    print(f"seed {seed}: {confirmed} confirmations, {killed} random kills, {faults} faults")
     return 1 if judge.faults else 0
 
 

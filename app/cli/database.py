@@ -12,7 +12,6 @@ from app.cli.output import runtime
 from app.health import MIGRATIONS
 
 
-
 @click.command("migrate")
 @with_appcontext
 def migrate() -> None:

@@ -133,9 +133,7 @@ def _set_paused(code: str, *, paused: bool) -> None:
     parts = runtime()
     if code not in parts.market.billers:
         raise DomainError("biller_unknown", known=", ".join(parts.market.billers))
-    changed = parts.db.transact(
-        lambda session: resolution.set_paused(session, code, paused=paused)
-    )
+    changed = parts.db.transact(lambda session: resolution.set_paused(session, code, paused=paused))
     click.echo(f"{code}: {'paused' if paused else 'takes payments'}{'' if changed else ' already'}")
 
 

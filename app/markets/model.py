@@ -129,7 +129,7 @@ class Biller(Table):
         if refusals & {"00", "03"}:
             raise ValueError("a pending or successful code cannot mean refused")
         if "49" in refusals:
-            raise ValueError("a code for a duplicate reference says nothing about the first request")
+            raise ValueError("49, a duplicate reference, says nothing about the first request")
         if set(self.refused_codes) & set(self.refused_first_codes):
             raise ValueError("a code stands in refused_codes and in refused_first_codes")
         return self

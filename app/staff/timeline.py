@@ -20,8 +20,8 @@ class Happening(NamedTuple):
 
 
 _PERSON = """
-    SELECT e.at, 'payment' AS kind, concat_ws(' ', p.reference, e.from_state, '→', e.to_state, e.what,
-           p.product, p.customer_no) AS what, p.amount_minor + p.fee_minor AS amount_minor
+    SELECT e.at, 'payment' AS kind, concat_ws(' ', p.reference, e.from_state, '→', e.to_state,
+           e.what, p.product, p.customer_no) AS what, p.amount_minor + p.fee_minor AS amount_minor
     FROM payment_events e JOIN payments p ON p.id = e.payment_id WHERE p.person_id = :person_id
     UNION ALL
     SELECT m.created_at, 'sms', concat_ws(' ', m.kind, m.state, 'tries', m.attempts::text,

@@ -36,9 +36,8 @@ class Catalogues:
 
     def placeholders(self, language: str, key: str) -> set[str]:
         """Names of the facts that a sentence takes."""
-        return {
-            name for _, name, _, _ in string.Formatter().parse(self._sentences[language][key]) if name
-        }
+        parts = string.Formatter().parse(self._sentences[language][key])
+        return {name for _, name, _, _ in parts if name}
 
 
 @cache

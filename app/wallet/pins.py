@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from uuid import UUID
 
 from argon2 import PasswordHasher
@@ -49,14 +50,19 @@ class Attempt:
     left: int
 
 
+# A lock that has run out begins a new count. The try that fills the count locks at once.
 _COUNT = text("""
-    UPDATE pins SET
-        attempts = CASE WHEN locked_until <= clock_timestamp() THEN 1 ELSE attempts + 1 END,
-        locked_until = CASE
-            WHEN (CASE WHEN locked_until <= clock_timestamp() THEN 1 ELSE attempts + 1 END) >= :tries
-            THEN clock_timestamp() + make_interval(secs => :lock_seconds) END
-    WHERE person_id = :person_id AND (locked_until IS NULL OR locked_until <= clock_timestamp())
-    RETURNING sealed, attempts
+    WITH counted AS (
+        SELECT person_id, CASE WHEN locked_until IS NULL THEN attempts ELSE 0 END + 1 AS attempts
+        FROM pins
+        WHERE person_id = :person_id AND (locked_until IS NULL OR locked_until <= clock_timestamp())
+        FOR UPDATE
+    )
+    UPDATE pins SET attempts = counted.attempts, locked_until = CASE
+        WHEN counted.attempts >= :tries
+        THEN clock_timestamp() + make_interval(secs => :lock_seconds) END
+    FROM counted WHERE pins.person_id = counted.person_id
+    RETURNING pins.sealed, pins.attempts
 """)
 _LOCKED = text("""
     SELECT ceil(extract(epoch FROM locked_until - clock_timestamp()) / 60)::int
@@ -120,7 +126,7 @@ class Pins:
 
     def refuse_weak(self, pin: str, msisdn: str) -> None:
         """Raises DomainError `pin_weak_…` for a PIN that a thief tries first."""
-        steps = {(int(b) - int(a)) % 10 for a, b in zip(pin, pin[1:], strict=False)}
+        steps = {(int(b) - int(a)) % 10 for a, b in pairwise(pin)}
         half = len(pin) // 2
         if steps == {0}:
             raise DomainError("pin_weak_same")

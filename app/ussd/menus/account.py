@@ -6,15 +6,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.errors import DomainError
 from app.markets import Market
 from app.notices import notify
+from app.ussd.menus.newpin import typed_twice
 from app.ussd.menus.services import Services, caller, open_with_pin, recipient
 from app.ussd.states import End, Hop, Menu, Option, Secret, State, Step
 from app.wallet import people
 from app.wallet.keys import new_key
-
-WEAK_PINS = ("pin_weak_same", "pin_weak_row", "pin_weak_number", "pin_weak_guess")
 
 
 def check_old(hop: Hop[Services], pin: str) -> str:
@@ -22,18 +20,8 @@ def check_old(hop: Hop[Services], pin: str) -> str:
     return "pin.new"
 
 
-def keep_first(hop: Hop[Services], pin: str) -> str:
-    """The first of two PINs lives sealed in the session until the second one comes."""
-    hop.services.pins.refuse_weak(pin, hop.msisdn)
-    hop.seal("first_pin", pin)
-    return "pin.again"
-
-
 def change(hop: Hop[Services], pin: str) -> str:
-    if pin != hop.unseal("first_pin"):
-        hop.forget("first_pin")
-        return "pin.differ"
-    hop.forget("first_pin")
+    """The new PIN and the SMS that tells of it, in one transaction."""
     services, person_id = hop.services, caller(hop).id
     sealed, message_id = services.pins.seal(person_id, pin), new_key()
 
@@ -53,10 +41,6 @@ def change(hop: Hop[Services], pin: str) -> str:
     return "pin.changed"
 
 
-def pin_facts(hop: Hop[Services]) -> dict[str, object]:
-    return {"digits": hop.market.pin.length}
-
-
 def set_language(hop: Hop[Services]) -> str:
     language = hop.data.pop("language")
     person_id = caller(hop).id
@@ -69,9 +53,7 @@ def fees_facts(hop: Hop[Services]) -> dict[str, object]:
     tariff = hop.market.tariffs["bill_payment"]
     limits = hop.market.tiers[hop.market.default_tier]
     bands = (
-        hop.say(
-            "menus.fees.band", up_to=hop.money(band.up_to_minor), fee=hop.money(band.fee_minor)
-        )
+        hop.say("menus.fees.band", up_to=hop.money(band.up_to_minor), fee=hop.money(band.fee_minor))
         for band in tariff.bands
     )
     return {
@@ -86,17 +68,6 @@ def language_options(market: Market, goes: str) -> tuple[Option[Services], ...]:
     return tuple(
         Option(f"menus.language.{language}", goes=goes, sets={"language": language})
         for language in market.languages
-    )
-
-
-def _new_pin(name: str, text: str) -> Secret[Services]:
-    return Secret(
-        name,
-        text=text,
-        facts=pin_facts,
-        accept=keep_first,
-        goes=("pin.again",),
-        refusals=WEAK_PINS,
     )
 
 
@@ -120,16 +91,7 @@ def states(market: Market) -> tuple[State[Any], ...]:
             refusals=("pin_wrong",),
             ends=("pin_locked",),
         ),
-        _new_pin("pin.new", "menus.pin.new"),
-        _new_pin("pin.differ", "menus.pin.differ"),
-        Secret(
-            "pin.again",
-            text="menus.pin.again",
-            accept=change,
-            goes=("pin.differ", "pin.changed"),
-            commits=True,
-            repeats=True,
-        ),
+        *typed_twice("pin", keep=change, goes="pin.changed"),
         End("pin.changed", text="menus.pin.changed"),
         Menu(
             "language",
@@ -137,6 +99,12 @@ def states(market: Market) -> tuple[State[Any], ...]:
             options=language_options(market, "language.set"),
         ),
         Step("language.set", run=set_language, goes=("enter",)),
-        End("fees", text="menus.fees.text", facts=fees_facts, extra_texts=("menus.fees.band",), pages=True),
+        End(
+            "fees",
+            text="menus.fees.text",
+            facts=fees_facts,
+            extra_texts=("menus.fees.band",),
+            pages=True,
+        ),
         End("help", text="menus.account.helped"),
     )

@@ -43,6 +43,7 @@ OUTCOMES = (
     "bill.closed",
 )
 
+
 def products(hop: Hop[Services]) -> list[Item]:
     found = catalogue.products(hop.market, "electricity")
     return [Item(product.code, {"product": product.name}) for product in found]

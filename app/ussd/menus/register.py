@@ -11,9 +11,10 @@ from app.errors import DomainError
 from app.markets import Market
 from app.notices import notify
 from app.text.width import clip
-from app.ussd.menus.account import WEAK_PINS, language_options, pin_facts
+from app.ussd.menus.account import language_options
+from app.ussd.menus.newpin import typed_twice
 from app.ussd.menus.services import Services, recipient
-from app.ussd.states import Ask, Caller, End, Hop, Menu, Option, Secret, State, Step
+from app.ussd.states import Ask, Caller, End, Hop, Menu, Option, State, Step
 from app.wallet import people
 from app.wallet.keys import new_key
 
@@ -34,21 +35,11 @@ def parse_name(_hop: Hop[Services], typed: str) -> str:
 
 def accept_name(hop: Hop[Services], name: str) -> str:
     hop.data["name"] = name
-    return "register.pin"
-
-
-def keep_first(hop: Hop[Services], pin: str) -> str:
-    hop.services.pins.refuse_weak(pin, hop.msisdn)
-    hop.seal("first_pin", pin)
-    return "register.again"
+    return "register.new"
 
 
 def register(hop: Hop[Services], pin: str) -> str:
     """The wallet, its PIN and the welcome SMS in one transaction."""
-    if pin != hop.unseal("first_pin"):
-        hop.forget("first_pin")
-        return "register.differ"
-    hop.forget("first_pin")
     services, market, person_id = hop.services, hop.market, new_key()
     sealed = services.pins.seal(person_id, pin)
 
@@ -83,17 +74,6 @@ def done_facts(hop: Hop[Services]) -> dict[str, object]:
     return {"name": clip(hop.data["name"], 20), "code": hop.service_code}
 
 
-def _first_pin(name: str, text: str) -> Secret[Services]:
-    return Secret(
-        name,
-        text=text,
-        facts=pin_facts,
-        accept=keep_first,
-        goes=("register.again",),
-        refusals=WEAK_PINS,
-    )
-
-
 def states(market: Market) -> tuple[State[Any], ...]:
     return (
         Menu(
@@ -121,19 +101,9 @@ def states(market: Market) -> tuple[State[Any], ...]:
             text="menus.register.name",
             parse=parse_name,
             accept=accept_name,
-            goes=("register.pin",),
+            goes=("register.new",),
             refusals=("name_invalid",),
         ),
-        _first_pin("register.pin", "menus.register.pin"),
-        _first_pin("register.differ", "menus.pin.differ"),
-        Secret(
-            "register.again",
-            text="menus.register.again",
-            accept=register,
-            goes=("register.differ", "register.done"),
-            ends=("already_registered",),
-            commits=True,
-            repeats=True,
-        ),
+        *typed_twice("register", keep=register, goes="register.done", ends=("already_registered",)),
         End("register.done", text="menus.register.done", facts=done_facts),
     )

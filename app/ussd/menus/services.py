@@ -37,9 +37,7 @@ def recipient(hop: Hop[Services], person_id: UUID) -> Recipient:
     return Recipient(hop.msisdn, hop.language, person_id)
 
 
-def check_pin(
-    hop: Hop[Services], pin: str, also: Callable[[Session], None] | None = None
-) -> None:
+def check_pin(hop: Hop[Services], pin: str, also: Callable[[Session], None] | None = None) -> None:
     """Count the try and commit it, with `also`, before looking at the PIN.
 
     The caller clears the counter (`pins.passed`) in the transaction that acts on the right PIN.

@@ -30,6 +30,7 @@ NEWS_OF_STATE = {
     "returned": "manual",
     "paid_late": "returned",
 }
+NEWS = (*dict.fromkeys(NEWS_OF_STATE.values()), "not_done", "open")
 
 
 def arrive(hop: Hop[Services]) -> Caller | None:
@@ -101,8 +102,7 @@ STATES: tuple[State[Any], ...] = (
         "home",
         text="menus.home.title",
         facts=home_facts,
-        extra_texts=tuple(f"menus.news.{key}" for key in sorted({*NEWS_OF_STATE.values()}))
-        + ("menus.news.not_done", "menus.news.open"),
+        extra_texts=tuple(f"menus.news.{key}" for key in NEWS),
         options=(
             Option("menus.home.pay_bill", goes="bill.product"),
             Option(
