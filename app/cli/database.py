@@ -8,7 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.cli import demo
-from app.cli.output import runtime
+from app.cli.output import refusing, runtime
 from app.health import MIGRATIONS
 
 
@@ -37,6 +37,7 @@ def seed() -> None:
 
 @seed.command("demo")
 @with_appcontext
+@refusing
 def seed_demo() -> None:
     """The people of the demo market, with money from demo bank lines; safe to repeat."""
     parts = runtime()

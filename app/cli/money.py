@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 from flask.cli import with_appcontext
 
-from app.cli.output import as_json, runtime, table
+from app.cli.output import as_json, refusing, runtime, table
 from app.staff.status import read_status
 from app.wallet.verify import trial_balance as trial_balance_of
 from app.wallet.verify import verify as findings_of
@@ -16,6 +16,7 @@ from app.wallet.verify import verify as findings_of
 
 @click.command("trial-balance")
 @with_appcontext
+@refusing
 def trial_balance() -> None:
     """Balances by kind and currency as JSON; exit code 1 when anything is off by one unit."""
     lines = runtime().db.transact(trial_balance_of)
@@ -30,6 +31,7 @@ def trial_balance() -> None:
 
 @click.command("verify")
 @with_appcontext
+@refusing
 def verify() -> None:
     """Every rule of the ledger, balances against a replay; exit code 1 on a finding."""
     findings = runtime().db.transact(findings_of)
@@ -42,6 +44,7 @@ def verify() -> None:
 @click.command("status")
 @click.option("--json", "as_machine", is_flag=True, help="JSON instead of a table")
 @with_appcontext
+@refusing
 def show_status(*, as_machine: bool) -> None:
     """Oldest due row a queue, open payments and messages, billers, heartbeats."""
     now = runtime().db.transact(read_status)

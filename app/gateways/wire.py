@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote_plus
 
 from app.errors import DomainError
 
@@ -16,6 +17,7 @@ EndStatus = Literal["ended", "dropped", "failed", "unknown"]
 USSD_SEPTETS = 182  # 160 octets of GSM-7 (3GPP TS 23.038, section 6.1.2.3)
 USSD_UCS2_UNITS = 80
 SESSION_ID_MOST = 100
+FIELDS_MOST = 40
 TEXT_MOST = 4096  # accumulated text of a session; gateways stop far below
 _VISIBLE = re.compile(r"[!-~]+\Z")
 
@@ -83,6 +85,28 @@ class UssdEnd:
     cost: str | None
     error: str | None
     hops_metadata: str | None
+
+
+def form_fields(body: bytes) -> dict[str, str]:
+    """The fields of an `application/x-www-form-urlencoded` body, the first of each name.
+
+    Operators send plain forms of a few fields, so this stands in for a framework's general
+    parser on the path that every hop takes. Raises DomainError `field_malformed` for a body that
+    is no UTF-8 or has too many fields.
+    """
+    fields: dict[str, str] = {}
+    try:
+        pairs = body.decode().split("&", FIELDS_MOST)
+        for pair in pairs:
+            name, _, value = pair.partition("=")
+            if "%" in value or "+" in value:
+                value = unquote_plus(value, errors="strict")
+            fields.setdefault(name, value)
+    except UnicodeDecodeError as error:
+        raise DomainError("field_malformed", field="body") from error
+    if len(pairs) > FIELDS_MOST:
+        raise DomainError("field_malformed", field="body")
+    return fields
 
 
 def visible(value: str | None, field: str, most: int) -> str:

@@ -22,6 +22,8 @@ import time
 from collections.abc import Sequence
 from typing import Generic
 
+from prometheus_client import Counter, Histogram
+
 from app.gateways.wire import Screen, UssdRequest
 from app.telemetry import HOP_SECONDS, HOPS
 from app.ussd.hop import S, Surroundings
@@ -53,6 +55,7 @@ class Engine(Generic[S]):
         self.book = books[0]
         self._store = store
         self._waits = Waits(wait_places)
+        self._metered: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._parts = Parts(
             books={book.version: book for book in books},
             current=self.book,
@@ -70,10 +73,18 @@ class Engine(Generic[S]):
             result, screen = self._step(request)
         except SessionsAway:
             result, screen = "redis_away", self._parts.sentence("away")
-        name = request.gateway.name
-        HOPS.labels(name, result).inc()
-        HOP_SECONDS.labels(name).observe(time.perf_counter() - began)
+        hops, seconds = self._meters(request.gateway.name, result)
+        hops.inc()
+        seconds.observe(time.perf_counter() - began)
         return screen
+
+    def _meters(self, gateway: str, result: str) -> tuple[Counter, Histogram]:
+        """The metrics of a gateway and result; looked up once, for a look-up costs its lock."""
+        meters = self._metered.get((gateway, result))
+        if meters is None:
+            meters = HOPS.labels(gateway, result), HOP_SECONDS.labels(gateway)
+            self._metered[gateway, result] = meters
+        return meters
 
     def _step(self, request: UssdRequest) -> tuple[str, Screen]:
         if request.event in ("end", "timeout"):

@@ -13,6 +13,7 @@ from typing import Any
 
 SESSION_BYTES = 1024
 SEEN_MOST = 8  # the first text and the latest ones; older ones are only known not to extend
+_decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
@@ -104,7 +105,7 @@ def decode(stored: bytes) -> Live:
         reply,
         flags,
         answered_ms,
-    ) = json.loads(stored)
+    ) = _decode(stored.decode())[0]
     return Live(
         version,
         msisdn,

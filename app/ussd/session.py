@@ -8,8 +8,8 @@
 5. No hidden retry: a command is sent again only when a kept connection proved stale, and once.
    Both scripts may be run twice without harm.
 
-A connection belongs to one thread and is used below redis-py's command layer: two bare commands
-through that layer cost more than the rest of a hop.
+A connection belongs to one thread and is used below redis-py: two bare commands through its
+layers cost more than the rest of a hop.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeout
 from redis.retry import Retry
 
 from app.sealing import keyed_hash
@@ -31,18 +30,22 @@ from app.ussd.live import Live
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 0.7
+READ_BYTES = 65_536
+CRLF = b"\r\n"
+NILS = (b"$-1\r\n", b"_\r\n")  # in RESP2 and RESP3
 LOCK_MS = 15_000  # longer than any hop; a killed process blocks its session no longer than this
 
+# Each answers with one string or nil, which is the quickest to read: nothing for `begin` while
+# another hop holds the lock, for `finish` when the session is gone; "" is no session, and saved.
 BEGIN = b"""
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
     or redis.call('GET', KEYS[2]) == ARGV[1] then
-  return {1, redis.call('GET', KEYS[1])}
+  return redis.call('GET', KEYS[1]) or ''
 end
-return {0}
+return false
 """
 FINISH = b"""
-local own = redis.call('GET', KEYS[2]) == ARGV[1]
-local answer = 1
+local answer = ''
 if ARGV[4] ~= '' then
   local stored = redis.call('GET', KEYS[1])
   local revision = stored and string.match(stored, '^%[(%d+)') or '0'
@@ -52,7 +55,7 @@ if ARGV[4] ~= '' then
     answer = stored
   end
 end
-if own then redis.call('DEL', KEYS[2]) end
+if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 return answer
 """
 
@@ -74,6 +77,7 @@ class SessionStore:
             socket_timeout=ANSWER_SECONDS,
             socket_connect_timeout=CONNECT_SECONDS,
             retry=Retry(NoBackoff(), 0),
+            protocol=2,  # RESP3 would let the server push messages between answers
         )
         self._kept = threading.local()
         self._prefix = prefix
@@ -89,9 +93,9 @@ class SessionStore:
 
         Raises SessionsAway.
         """
-        token = f"{self._token_base}{next(self._token_count)}"
-        answer = self._run(_BEGIN, self._keys(session_hash), token.encode(), b"%d" % LOCK_MS)
-        return (token, answer[1]) if answer[0] else None
+        token = f"{self._token_base}.{os.getpid()}.{next(self._token_count)}"
+        stored = self._run(_BEGIN, self._keys(session_hash), token.encode(), b"%d" % LOCK_MS)
+        return None if stored is None else (token, stored or None)
 
     def finish(
         self, session_hash: bytes, token: str, live: Live | None = None, ttl_seconds: int = 0
@@ -110,10 +114,11 @@ class SessionStore:
             b"%d" % (ttl_seconds * 1000),
             encoded,
         )
-        if live and (answer == 1 or answer == encoded):
+        if answer != b"" and answer != encoded:
+            return answer or b""
+        if live:
             live.revision += 1
-            return None
-        return None if answer == 1 else answer or b""
+        return None
 
     def ping(self) -> None:
         """Raises RedisError when Redis does not answer."""
@@ -127,36 +132,62 @@ class SessionStore:
         key = f"{self._prefix}{session_hash.hex()}".encode()
         return key, key + b":lock"
 
-    def _run(self, script: _Script, keys: tuple[bytes, bytes], *arguments: bytes) -> Any:
-        line = self._kept.__dict__.get("line")
+    def _run(self, script: _Script, keys: tuple[bytes, bytes], *arguments: bytes) -> bytes | None:
+        line: _Line | None = self._kept.__dict__.get("line")
         if line:
             try:
-                return script.run(line.connection, keys, arguments)
-            except RedisTimeout as error:
+                return script.run(line, keys, arguments)
+            except TimeoutError as error:
                 self.close()
                 raise SessionsAway from error
             except (RedisError, OSError):
                 self.close()
         try:
-            connection: Any = self._pool.make_connection()
-            connection.connect()
-            self._kept.line = _Line(connection)
-            return script.run(connection, keys, arguments)
+            self._kept.line = line = _Line(self._pool.make_connection())
+            return script.run(line, keys, arguments)
         except (RedisError, OSError) as error:
             self.close()
             raise SessionsAway from error
 
 
 class _Line:
-    """A thread's connection, closed when the thread ends or the store lets go of it."""
+    """A thread's connection, closed when the thread ends or the store lets go of it.
 
-    __slots__ = ("connection",)
+    redis-py connects, authenticates and chooses the database; from then on the socket is ours.
+    """
+
+    __slots__ = ("_connection", "_socket")
 
     def __init__(self, connection: Any) -> None:
-        self.connection = connection
+        self._connection = connection
+        connection.connect()
+        self._socket = connection._sock  # noqa: SLF001 - it has no public name
+
+    def ask(self, command: bytes) -> bytes | None:
+        """Send a command, read its one string or nil. Raises RedisError or OSError."""
+        self._socket.sendall(command)
+        answer: bytes = self._more(b"")
+        while (end := answer.find(CRLF)) < 0:
+            answer = self._more(answer)
+        if answer[:1] == b"$" and answer[1:2] != b"-":
+            start, size = end + 2, int(answer[1:end])
+            while len(answer) < start + size + 2:
+                answer = self._more(answer)
+            return answer[start : start + size]
+        if answer in NILS:
+            return None
+        if answer.startswith(b"-NOSCRIPT"):
+            raise NoScriptError
+        raise RedisError(answer[:end].decode(errors="replace"))
+
+    def _more(self, answer: bytes) -> bytes:
+        read: bytes = self._socket.recv(READ_BYTES)
+        if not read:
+            raise ConnectionResetError("Redis closed the connection")
+        return answer + read
 
     def __del__(self) -> None:
-        self.connection.disconnect()
+        self._connection.disconnect()
 
 
 class _Script:
@@ -169,28 +200,18 @@ class _Script:
         self._by_body = _head(size, b"EVAL", body)
 
     def run(
-        self,
-        connection: Any,
-        keys: tuple[bytes, bytes],
-        arguments: tuple[bytes, ...],
-    ) -> Any:
+        self, line: _Line, keys: tuple[bytes, bytes], arguments: tuple[bytes, ...]
+    ) -> bytes | None:
         tail = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in (*keys, *arguments)])
-        connection.send_packed_command([self._by_sha + tail], check_health=False)
         try:
-            return connection.read_response()
+            return line.ask(self._by_sha + tail)
         except NoScriptError:
-            connection.send_packed_command([self._by_body + tail], check_health=False)
-            return connection.read_response()
+            return line.ask(self._by_body + tail)
 
 
 def _head(size: int, command: bytes, script: bytes) -> bytes:
-    return b"*%d\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$1\r\n2\r\n" % (
-        size,
-        len(command),
-        command,
-        len(script),
-        script,
-    )
+    words = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in (command, script, b"2"))
+    return b"*%d\r\n%b" % (size, words)
 
 
 _BEGIN = _Script(BEGIN, 2)

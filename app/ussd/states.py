@@ -14,7 +14,8 @@ Rules that all kinds share:
    it nobody goes back, and the answer is given even when the session cannot be saved.
 7. `private=True`: the screen shows what needs a PIN; its stored copy lives at most 60 s.
 8. A screen fits into one message at its worst, unless `pages=True`.
-9. Keys `0` back, `00` home, `98` more (while there is more) belong to the engine.
+9. Keys `0` back, `00` home, `98` more (while there is more) belong to the engine. Going home
+   forgets the way back, not `hop.data`.
 
 Functions are called again when a screen is shown again or turned over, so `facts`, `items` and
 `when` change nothing.

@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import DomainError
 from app.gateways import africastalking
-from app.gateways.wire import Screen
+from app.gateways.wire import Screen, form_fields
 
 HOP = {
     "sessionId": "ATUid_4dd9ac8c9b9c1d1d0e5f6a7b8c9d0e1f",
@@ -37,6 +37,27 @@ def test_a_hop() -> None:
     assert (request.session_id, request.msisdn) == (HOP["sessionId"], "+254711000001")
     assert (request.service_code, request.network) == ("*384*123#", "99999")
     assert (request.event, request.text) == ("input", "1*54100234563*200")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b"", {"": ""}),
+        (b"text=&a=b", {"text": "", "a": "b"}),
+        (b"text=1%2A2&text=9", {"text": "1*2"}),
+        (b"phoneNumber=%2B254711000001", {"phoneNumber": "+254711000001"}),
+        (b"phoneNumber=+254711000001", {"phoneNumber": " 254711000001"}),
+        ("text=%C3%A9é+x=y".encode(), {"text": "éé x=y"}),
+    ],
+)
+def test_a_form(body: bytes, fields: dict[str, str]) -> None:
+    assert form_fields(body) == fields
+
+
+@pytest.mark.parametrize("body", [b"text=\xff", b"text=%FF", b"&" * 41])
+def test_a_form_that_is_none(body: bytes) -> None:
+    with pytest.raises(DomainError, match="field_malformed"):
+        form_fields(body)
 
 
 def test_the_first_hop() -> None:

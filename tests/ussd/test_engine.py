@@ -22,6 +22,12 @@ def test_a_dial_shows_the_first_menu_without_back_or_home(phone: Phone) -> None:
     assert phone.screen.open
 
 
+def test_a_dial_with_text_is_a_new_dial_until_there_are_shortcuts(phone: Phone) -> None:
+    assert phone.dial("1*500") == MAIN
+    assert phone.reply("1") == "Enter amount" + KEYS
+    assert phone.reply("500").startswith("Pay 500")
+
+
 def test_a_payment(phone: Phone) -> None:
     assert phone.keys("1") == "Enter amount" + KEYS
     assert phone.reply("500") == "Pay 500. Enter PIN" + KEYS

@@ -391,6 +391,7 @@ BEGIN
                 d := array_position(a_ids, h_accounts[v_hold]);
                 a_freed[d] := coalesce(a_freed[d], 0) + h_amounts[v_hold];
                 -- What was not captured was not used: back to exactly the counters of the hold.
+                -- (Counts of this posting itself were judged while the hold still counted.)
                 IF v_sum < h_amounts[v_hold] THEN
                     FOR v_row IN SELECT * FROM give_back_counts_v1(
                         p_holds[i], h_amounts[v_hold] - v_sum, h_amounts[v_hold]
