@@ -102,4 +102,5 @@ def _count(value: str | None) -> int | None:
 
 
 def _plain(value: str | None) -> str | None:
-    return value[:PLAIN_MOST] if value else None
+    kept = "".join(char for char in value or "" if char.isprintable())
+    return kept[:PLAIN_MOST] or None

@@ -27,19 +27,19 @@ STATEMENT = """
     ) AS t
     JOIN postings p ON p.id = t.posting_id AND p.posted_at = t.posted_at
     ORDER BY t.seq DESC"""
-# The index ends at the posting; the lines of one posting are few.
+# Its sequence is null, hence the same: said in ORDER BY, so that the index gives the order by time.
 HOUSE_STATEMENT = """
     SELECT t.posted_at, t.posting_id, t.line, p.kind, p.reference, t.other, t.amount_minor
     FROM (
         (SELECT posting_id, posted_at, line, credit AS other, -amount_minor AS amount_minor
          FROM moves WHERE debit = %(account)s AND debit_seq IS NULL
            AND (posted_at, posting_id, line) < (%(time)s, %(posting)s, %(line)s)
-         ORDER BY posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s)
+         ORDER BY debit_seq DESC, posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s)
         UNION ALL
         (SELECT posting_id, posted_at, line, debit, amount_minor
          FROM moves WHERE credit = %(account)s AND credit_seq IS NULL
            AND (posted_at, posting_id, line) < (%(time)s, %(posting)s, %(line)s)
-         ORDER BY posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s)
+         ORDER BY credit_seq DESC, posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s)
         ORDER BY posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s
     ) AS t
     JOIN postings p ON p.id = t.posting_id AND p.posted_at = t.posted_at

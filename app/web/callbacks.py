@@ -11,12 +11,14 @@ from werkzeug.exceptions import HTTPException
 
 from app.errors import DomainError
 from app.gateways import africastalking, africastalking_sms
+from app.gateways.wire import form_fields
 from app.runtime import Runtime
 from app.sms import delivery
 from app.telemetry import CALLBACKS_REFUSED, log
 from app.ussd import ends
 from app.web.guard import callback_guard
 
+FORM = "application/x-www-form-urlencoded"
 View = Callable[[], Response]
 
 
@@ -61,8 +63,11 @@ def _fields() -> Mapping[str, str]:
     takes. A body that is too large is werkzeug's own 413.
     """
     try:
-        form = request.form
-    except HTTPException:
+        if request.mimetype == FORM:
+            form: Mapping[str, str] = form_fields(request.get_data(cache=False))
+        else:
+            form = request.form
+    except (HTTPException, DomainError):
         raise
     except Exception as error:  # every server has its own words for a body that broke off
         raise DomainError("body_unreadable") from error

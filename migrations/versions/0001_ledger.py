@@ -112,12 +112,10 @@ CREATE TABLE moves (
 ) PARTITION BY RANGE (posted_at);
 CREATE TABLE moves_default PARTITION OF moves DEFAULT;
 
--- Statements: of an account with a floor by its sequence, of the house by (time, posting). Each
--- side of a move stands in exactly one of them.
-CREATE INDEX moves_debit_seq   ON moves (debit,  debit_seq)  WHERE debit_seq  IS NOT NULL;
-CREATE INDEX moves_credit_seq  ON moves (credit, credit_seq) WHERE credit_seq IS NOT NULL;
-CREATE INDEX moves_debit_time  ON moves (debit,  posted_at, posting_id) WHERE debit_seq  IS NULL;
-CREATE INDEX moves_credit_time ON moves (credit, posted_at, posting_id) WHERE credit_seq IS NULL;
+-- Statements: of an account with a floor by its sequence, of the house, which has none, by time. One
+-- index serves both; every further one is paid for by every move.
+CREATE INDEX moves_debit  ON moves (debit,  debit_seq,  posted_at);
+CREATE INDEX moves_credit ON moves (credit, credit_seq, posted_at);
 
 -- What was answered to a key, for ever. The fingerprint is 16 bytes of BLAKE2b over the request;
 -- uuid is PostgreSQL's type of 16 bytes. Neither posting nor refusal: a hold was accepted.

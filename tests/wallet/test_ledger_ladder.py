@@ -79,7 +79,7 @@ def authority_required_to_pay_the_trust_bank(bank: Bank) -> Posting:
 
 def authority_used(bank: Bank) -> Posting:
     case = f"case:{uuid4()}"
-    settlement, payee = bank.house("settlement:test"), bank.account()
+    settlement, payee = bank.house("settlement:test"), bank.house("suspense:late")
     bank.send(bank.account(5), settlement, 5)
     assert bank.send(settlement, payee, 5, authority=case).refusal is None
     return posting((bank.house("fees"), payee, 5), authority=case)
@@ -91,6 +91,13 @@ def authority_of_a_form_unknown(bank: Bank) -> Posting:
 
 def authority_case_takes_from_fees(bank: Bank) -> Posting:
     return posting((bank.house("fees"), bank.account(), 1), authority=f"case:{uuid4()}")
+
+
+def authority_case_makes_a_persons_money(bank: Bank) -> Posting:
+    bank.send(bank.account(5), bank.house("settlement:test"), 5)
+    return posting(
+        (bank.house("settlement:test"), bank.account(), 1), authority=f"case:{uuid4()}"
+    )
 
 
 def authority_posting_gave_less(bank: Bank) -> Posting:
@@ -192,6 +199,7 @@ LADDER: list[tuple[str, Callable[[Bank], Posting]]] = [
     ("authority_used", authority_used),
     ("authority_invalid", authority_of_a_form_unknown),
     ("authority_invalid", authority_case_takes_from_fees),
+    ("authority_invalid", authority_case_makes_a_persons_money),
     ("authority_invalid", authority_posting_gave_less),
     ("authority_invalid", authority_posting_gave_to_another),
     ("authority_invalid", authority_bank_line_of_another_amount),

@@ -130,22 +130,22 @@ def test_a_posting_authorises_one_taking_of_what_it_gave(bank: Bank) -> None:
 
 def test_an_authority_of_a_refused_posting_is_still_there(bank: Bank) -> None:
     """Also within one call, where the next posting takes it."""
-    settlement, poor, payee = bank.house("settlement:test"), bank.account(), bank.account()
-    bank.send(bank.account(5), settlement, 5)
-    case = f"case:{uuid4()}"
+    fees, poor, payer = bank.house("fees"), bank.account(), bank.account(5)
+    paid = bank.send(payer, fees, 5)
+    authority = f"posting:{paid.posting_id}"
     refused, used, late = bank.post(
-        posting((settlement, payee, 5), (poor, payee, 1), authority=case),
-        posting((settlement, payee, 5), authority=case),
-        posting((settlement, payee, 5), authority=case),
+        posting((fees, payer, 5), (poor, payer, 1), authority=authority),
+        posting((fees, payer, 5), authority=authority),
+        posting((fees, payer, 5), authority=authority),
     )
     assert (refused.refusal, used.refusal, late.refusal) == (
         "insufficient_funds",
         None,
         "authority_used",
     )
-    alone = f"case:{uuid4()}"
-    bank.post(posting((settlement, payee, 5), (poor, payee, 1), authority=alone))
-    assert bank.send(settlement, payee, 5, authority=alone).refusal is None
+    again = f"posting:{bank.send(payer, fees, 5).posting_id}"
+    bank.post(posting((fees, payer, 5), (poor, payer, 1), authority=again))
+    assert bank.send(fees, payer, 5, authority=again).refusal is None
 
 
 @pytest.mark.parametrize("what", ["payment:{}:late", "payment:{}:returned", "case:{}"])

@@ -1,95 +1,40 @@
-"""What Africa's Talking posts to us, right, wrong and hostile, over real HTTP."""
+"""Who may call back, and which field is missing or malformed, over real HTTP."""
 
 from __future__ import annotations
 
 import json
 import re
-import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 from flask.testing import FlaskClient
-from sqlalchemy import text
 
 from app.factory import create_app
 from app.runtime import Runtime
 from app.settings import Settings
 from tests.gateway_client import Session
-from tests.people import fresh_meter, fresh_msisdn
+from tests.people import fresh_meter
+from tests.web.posting import (
+    DELIVERY,
+    END,
+    FORM_TYPE,
+    FORMS,
+    PIN,
+    SECRET,
+    USSD,
+    call,
+    end_form,
+    ends_of,
+    metric,
+    raw,
+    serves,
+    ussd_form,
+)
 from tests.world import Phone, World, wait_for
 
-PIN = "7391"
 AddPerson = Callable[..., str]
-USSD, END, DELIVERY = "ussd", "ussd/end", "sms/delivery"
-# Typed where it should not be, or posted in a field that is refused: it must not be written down.
-SECRET = "4827163950"
-ANSWER_SECONDS = 8.0
-FORM = "application/x-www-form-urlencoded"
-
-
-def call(world: World, path: str, token: str | None = "demo", **rest: Any) -> requests.Response:
-    """POST to a callback; `rest` as requests takes it."""
-    params = {} if token is None else {"token": token}
-    url = f"{world.url}/callbacks/africastalking/{path}"
-    return requests.post(url, params=params, timeout=ANSWER_SECONDS, **rest)
-
-
-def ussd_form(**changed: str) -> dict[str, str]:
-    return {
-        "sessionId": Session(None, "").id,  # type: ignore[arg-type]  # only for a fresh id
-        "phoneNumber": fresh_msisdn(),
-        "networkCode": "99999",
-        "serviceCode": "*384*123#",
-        "text": "",
-        **changed,
-    }
-
-
-def end_form(**changed: str) -> dict[str, str]:
-    form = {
-        **ussd_form(),
-        "date": "2026-01-02 15:04:05",
-        "status": "Incomplete",
-        "cost": "KES 0.10",
-        "durationInMillis": "9120",
-        "hopsCount": "6",
-        "input": f"1*1*54100234563*200*{SECRET}",
-        "lastAppResponse": f"CON Wrong PIN {SECRET}",
-        "hopsMetadata": "bill.confirm",
-        **changed,
-    }
-    del form["text"]
-    return form
-
-
-def report_form(**changed: str) -> dict[str, str]:
-    return {"id": "ATXid_nobody", "status": "Success", "networkCode": "99999", **changed}
-
-
-FORMS: dict[str, Callable[..., dict[str, str]]] = {
-    USSD: ussd_form,
-    END: end_form,
-    DELIVERY: report_form,
-}
-
-
-def serves(world: World) -> None:
-    """The web process still does its work."""
-    answer = call(world, USSD, data=ussd_form())
-    assert answer.status_code == 200
-    assert answer.text.startswith("CON Kibanda. Choose language")
-
-
-def ends_of(runtime: Runtime, session_id: str) -> list[dict[str, Any]]:
-    query = text("SELECT * FROM ussd_ends WHERE session_id = :id")
-    return runtime.db.transact(
-        lambda session: [dict(row) for row in session.execute(query, {"id": session_id}).mappings()]
-    )
 
 
 # --- who may call ---
@@ -155,7 +100,7 @@ def test_no_log_holds_a_token(world: World) -> None:
     guess = f"guess{SECRET}"
     call(world, USSD, guess, data=ussd_form())
     call(world, "nowhere", guess, data=ussd_form())
-    call(world, USSD, "demo", data=b"\xff", headers={"Content-Type": FORM})
+    call(world, USSD, "demo", data=b"\xff", headers={"Content-Type": FORM_TYPE})
     target = "/callbacks/africastalking/ussd"
     for token in (guess, "demo"):
         # Request lines that the web server itself refuses, and may quote.
@@ -292,234 +237,9 @@ def test_a_plus_that_was_not_escaped_is_understood(world: World, add_person: Add
     assert "1 Lipa bili" in answer.text
 
 
-# --- hostile bodies ---
-
-HOSTILE: dict[str, dict[str, Any]] = {
-    "ten megabytes": {"data": ussd_form(text="1" * 10_000_000)},
-    "ten megabytes in chunks": {"data": (b"text=" + b"1" * 100_000 for _ in range(100))},
-    "ten thousand parameters": {"data": "&".join(f"p{n}" for n in range(10_000))},
-    "ten thousand texts": {"data": [*ussd_form().items(), *[("text", "")] * 8000]},
-    "ten thousand in the address": {"params": {f"p{n}": "" for n in range(10_000)}},
-    "an empty body": {"data": b""},
-    "JSON": {"json": ussd_form()},
-    "broken UTF-8": {"data": b"sessionId=\xff\xfe&text=\x80\xc3"},
-    "broken UTF-8, escaped": {"data": "sessionId=%ff%fe&phoneNumber=%C3&text=%80"},
-    "broken escapes": {"data": "sessionId=%zz&phoneNumber=%2&text=%"},
-    "UTF-16": {"data": "sessionId=1&text=1".encode("utf-16")},
-    "another charset": {
-        "data": "text=é".encode("latin-1"),
-        "headers": {"Content-Type": f"{FORM}; charset=nonsense"},
-    },
-    "multipart without an end": {
-        "data": b"--x\r\nContent-Disposition: form-data; name=text\r\n\r\n1",
-        "headers": {"Content-Type": "multipart/form-data; boundary=x"},
-    },
-    "multipart without a boundary": {
-        "data": b"1",
-        "headers": {"Content-Type": "multipart/form-data"},
-    },
-    "a thousand files": {"files": [(f"f{n}", (f"f{n}", b"x")) for n in range(1200)]},
-}
-
-
-@pytest.mark.parametrize("path", [USSD, END, DELIVERY])
-@pytest.mark.parametrize("body", HOSTILE)
-def test_a_hostile_body_is_no_error_of_ours(world: World, path: str, body: str) -> None:
-    request = dict(HOSTILE[body])
-    if not isinstance(request.get("data"), bytes | str | dict | list | None):
-        request["data"] = (b"text=" + b"1" * 100_000 for _ in range(100))
-    if isinstance(request.get("data"), bytes | str):
-        request.setdefault("headers", {"Content-Type": FORM})
-    if "params" in request:
-        url = f"{world.url}/callbacks/africastalking/{path}"
-        answered = requests.post(url, timeout=ANSWER_SECONDS, **request).status_code
-    else:
-        try:
-            answered = call(world, path, **request).status_code
-        except requests.ConnectionError:  # hung up on while still sending
-            answered = 413
-    assert 200 <= answered < 500, answered
-    serves(world)
-
-
-@pytest.mark.parametrize(
-    "end",
-    [
-        b"Transfer-Encoding: chunked\r\n\r\nZZZZ\r\n",
-        b"Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFF\r\nx\r\n",
-        b"Content-Length: -5\r\n\r\n",
-        b"Content-Length: five\r\n\r\nhello",
-        b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-        b"Content-Length: 99999999999\r\n\r\nhello",
-    ],
-)
-def test_a_body_that_contradicts_itself(world: World, end: bytes) -> None:
-    head = f"POST /callbacks/africastalking/ussd?token=demo HTTP/1.1\r\nContent-Type: {FORM}\r\n"
-    assert re.match(rb"HTTP/1.1 4\d\d ", raw(world, head.encode() + end))
-    serves(world)
-
-
-ODD_TEXTS = [
-    "\0",
-    "1\0",
-    "😀",
-    "مرحبا",
-    "\u202e1",
-    "1*😀*" * 20,
-    "*",
-    "**",
-    "#",
-    "\r\n",
-    "é",
-    "\ufeff",
-]
-
-
-@pytest.mark.parametrize("odd", ODD_TEXTS)
-def test_odd_characters_get_a_screen_or_a_named_refusal(
-    world: World, add_person: AddPerson, odd: str
-) -> None:
-    session = Session(world, add_person("en", 100_000))
-    session.dial()
-    answer = session.post(odd)
-    if "\0" in odd:
-        assert (answer.status_code, answer.text) == (400, "field_malformed: text\n")
-    else:
-        assert answer.status_code == 200
-        assert answer.text.startswith(("CON ", "END "))
-        assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    serves(world)
-
-
-@pytest.mark.parametrize(
-    "field", ["status", "cost", "durationInMillis", "hopsCount", "errorMessage", "hopsMetadata"]
-)
-def test_odd_characters_in_an_end_event(world: World, runtime: Runtime, field: str) -> None:
-    for odd in ("😀" * 200, "مرحبا", "٣٣", "²", "-1", "9" * 30, "\r\n", "\u202e", "a\0b"):
-        form = end_form(**{field: odd})
-        answer = call(world, END, data=form)
-        if "\0" in odd:
-            assert (answer.status_code, answer.text) == (400, f"field_malformed: {field}\n")
-        else:
-            assert answer.status_code == 200, odd
-            assert len(ends_of(runtime, form["sessionId"])) == 1
-
-
 @pytest.mark.parametrize("path", [USSD, END, DELIVERY])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
 def test_only_post_is_a_callback(world: World, path: str, method: str) -> None:
     url = f"{world.url}/callbacks/africastalking/{path}"
     answer = requests.request(method, url, params={"token": "demo"}, timeout=5)
     assert answer.status_code == 405
-
-
-# --- end events ---
-
-
-def test_an_end_event_is_kept_without_what_was_typed(world: World, runtime: Runtime) -> None:
-    form = end_form()
-    assert call(world, END, data=form).status_code == 200
-    (row,) = ends_of(runtime, form["sessionId"])
-    assert {name: row[name] for name in ("msisdn", "status", "hops", "duration_ms", "cost")} == {
-        "msisdn": form["phoneNumber"],
-        "status": "dropped",
-        "hops": 6,
-        "duration_ms": 9120,
-        "cost": "KES 0.10",
-    }
-    assert row["hops_metadata"] == "bill.confirm"
-    assert SECRET not in str(row)
-    assert "CON" not in str(row)
-
-
-@pytest.mark.parametrize(
-    ("word", "ours"),
-    [("Success", "ended"), ("Failed", "failed"), ("Exploded", "unknown"), ("", "unknown")],
-)
-def test_the_gateways_words_for_an_end(
-    world: World, runtime: Runtime, word: str, ours: str
-) -> None:
-    form = end_form(status=word)
-    call(world, END, data=form)
-    assert [row["status"] for row in ends_of(runtime, form["sessionId"])] == [ours]
-
-
-def test_a_repeated_end_event_changes_nothing(world: World, runtime: Runtime) -> None:
-    form = end_form()
-    call(world, END, data=form)
-    (first,) = ends_of(runtime, form["sessionId"])
-    assert call(world, END, data=form).status_code == 200
-    assert call(world, END, data={**form, "status": "Success", "cost": "9"}).status_code == 200
-    assert ends_of(runtime, form["sessionId"]) == [first]
-
-
-def test_an_end_event_before_its_session_is_over_does_not_end_it(
-    world: World, add_person: AddPerson
-) -> None:
-    """The gateway's two callbacks travel on their own; the phone is what counts."""
-    session = Session(world, add_person("en", 0))
-    session.dial()
-    call(world, END, data=end_form(sessionId=session.id, phoneNumber=session.msisdn))
-    assert "Pay bill" in session.reply("1")
-
-
-# --- delivery reports ---
-
-
-def test_a_report_of_a_message_that_nobody_sent_is_kept(world: World, runtime: Runtime) -> None:
-    odd_id = f"ATXid_{fresh_meter()}"
-    assert call(world, DELIVERY, data=report_form(id=odd_id)).status_code == 200
-    for odd in ("Exploded", "a\u202eb", "😀"):
-        assert call(world, DELIVERY, data=report_form(id=odd_id, status=odd)).status_code == 200
-    assert reported(runtime, odd_id) == ["delivered", "unknown", "unknown", "unknown"]
-
-
-def test_a_report_reaches_its_message(
-    world: World, runtime: Runtime, add_person: AddPerson
-) -> None:
-    session = Session(world, add_person("en", 100_000))
-    session.dial()
-    session.reply("1", "1", fresh_meter(), "200", PIN)
-    Phone(world, session.msisdn).wait_sms(1)
-    query = text("SELECT m.delivery, d.provider_id FROM messages m"
-                 " JOIN deliveries d ON d.message_id = m.id WHERE m.msisdn = :msisdn")  # fmt: skip
-
-    def message() -> Any:
-        return runtime.db.transact(
-            lambda found: found.execute(query, {"msisdn": session.msisdn}).one_or_none()
-        )
-
-    told = wait_for(lambda: m if (m := message()) and m.delivery == "delivered" else None, 10, "it")
-    form = report_form(id=told.provider_id, phoneNumber=session.msisdn)
-    call(world, DELIVERY, data={**form, "status": "Sent"})
-    assert message().delivery == "delivered", "a word that is not final never follows a final one"
-    call(world, DELIVERY, data={**form, "status": "Failed", "failureReason": "DeliveryFailure"})
-    assert message().delivery == "failed"
-    assert reported(runtime, told.provider_id)[-2:] == ["sent", "failed"]
-
-
-def reported(runtime: Runtime, provider_id: str) -> list[str]:
-    query = text("SELECT word FROM delivery_reports WHERE provider_id = :id ORDER BY id")
-    return runtime.db.transact(
-        lambda session: list(session.scalars(query, {"id": provider_id}).all())
-    )
-
-
-def metric(world: World, sample: str) -> float:
-    """The value of one sample of `/metrics`, 0 when it is not there yet."""
-    lines = requests.get(f"{world.url}/metrics", timeout=5).text.splitlines()
-    found = [line.rsplit(" ", 1)[1] for line in lines if line.startswith(f"{sample} ")]
-    return float(found[0]) if found else 0.0
-
-
-def raw(world: World, request: bytes, seconds: float = ANSWER_SECONDS) -> bytes:
-    """The beginning of the answer to bytes that no client library would send."""
-    address = urlsplit(world.url)
-    began = time.monotonic()
-    with socket.create_connection((address.hostname, address.port), 5) as connection:
-        connection.settimeout(seconds)
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        answer = connection.recv(1000)
-    assert time.monotonic() - began < seconds
-    return answer

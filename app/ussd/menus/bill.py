@@ -108,6 +108,7 @@ def accept_amount(hop: Hop[Services], quoted: Quote) -> str:
     """Another amount is another intent; the deadline runs from showing the confirmation."""
     deadline = hop.now + timedelta(seconds=hop.market.confirm_seconds)
     hop.data["amount"] = quoted.amount_minor
+    hop.data["shown"] = quoted.fingerprint.hex()
     hop.data["intent"] = str(new_key())
     hop.data["deadline"] = int(deadline.timestamp())
     return "bill.confirm"
@@ -131,7 +132,10 @@ def confirm_facts(hop: Hop[Services]) -> dict[str, object]:
 
 
 def confirm(hop: Hop[Services], pin: str) -> str:
-    """One right PIN, one intent, one payment, whatever is retried."""
+    """One right PIN, one intent, one payment, whatever is retried.
+
+    The intent is of what the screen showed: a tariff that changed since is refused, not charged.
+    """
     services, person_id, agreed = hop.services, caller(hop).id, quoted(hop)
     intent_id = uuid.UUID(hop.data["intent"])
 
@@ -142,7 +146,7 @@ def confirm(hop: Hop[Services], pin: str) -> str:
             session_hash=hop.session_hash,
             person_id=person_id,
             kind="bill_payment",
-            fingerprint=agreed.fingerprint,
+            fingerprint=bytes.fromhex(hop.data["shown"]),
             deadline=datetime.fromtimestamp(hop.data["deadline"], UTC),
             now=hop.now,
         )

@@ -64,8 +64,10 @@ def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | N
     if closed != "nothing_open":
         return ["not_done" if closed == "not_done" else "open", {}]
     last = intents.last_of_person(session, person.id)
-    if last is None or last.subject is None or last.created_at < hop.now - NEWS_FOR:
+    if last is None or last.created_at < hop.now - NEWS_FOR:
         return None
+    if last.subject is None:
+        return ["not_done", {}]
     view = payments.outcome(session, last.subject)
     return [NEWS_OF_STATE[view.state], _facts(hop, view)]
 

@@ -1,7 +1,7 @@
 -- The account of (owner, kind, currency), made on first use. An existing one is given as it is:
 -- its floor does not change here. This is the only way in for an account, so what is said once is
 -- checked here: house kinds and nobody else's belong to the house, which has one of each; and a
--- floor below zero is credit, which no person gets by opening an account.
+-- floor below zero is credit, which nobody gets by opening an account.
 CREATE FUNCTION open_account_v1(
     p_kind text, p_currency text, p_owner_kind text, p_owner_id uuid, p_floor_minor bigint
 ) RETURNS bigint
@@ -22,7 +22,7 @@ BEGIN
     IF v_house <> (p_owner_kind = 'house') OR v_house <> (p_owner_id IS NULL) THEN
         RAISE EXCEPTION 'open_account_v1: % is not an account of %', p_kind, p_owner_kind
         USING ERRCODE = 'check_violation';
-    ELSIF p_floor_minor <> 0 AND p_owner_kind NOT IN ('agent', 'merchant') THEN
+    ELSIF p_floor_minor < 0 THEN
         RAISE EXCEPTION 'open_account_v1: no credit for a %', p_owner_kind
         USING ERRCODE = 'check_violation';
     END IF;

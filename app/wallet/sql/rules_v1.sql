@@ -13,8 +13,8 @@ $$;
 --
 --   posting:<id>               gave at least as much to each house account that is taken from
 --   bank_line:<id>             approved by two people, exactly its amount; only with it trust_bank moves
---   payment:<uuid>:late        once each, and only out of suspense and settlement
---   payment:<uuid>:returned
+--   payment:<uuid>:late        once each, out of suspense and settlement, and only to another house
+--   payment:<uuid>:returned    account: whoever can make up an authority makes no one's money with it
 --   case:<uuid>
 CREATE FUNCTION authority_refusal_v1(
     p_authority text, p_debits bigint[], p_credits bigint[], p_amounts bigint[]
@@ -27,14 +27,14 @@ DECLARE
     v_trusted boolean;     -- touches trust_bank
     v_trust   numeric;     -- what the trust bank gained
     v_taken   numeric;     -- from all house accounts
-    v_open    boolean;     -- all of it from suspense and settlement
+    v_open    boolean;     -- every move from suspense or settlement to another house account
     v_valid   boolean := false;
 BEGIN
     SELECT bool_or('trust_bank' IN (d.kind, c.kind)),
            coalesce(sum(CASE WHEN d.kind = 'trust_bank' THEN m.amount
                              WHEN c.kind = 'trust_bank' THEN -m.amount ELSE 0 END), 0),
            coalesce(sum(m.amount) FILTER (WHERE d.house), 0),
-           coalesce(bool_and(d.kind ~ '^(suspense|settlement):') FILTER (WHERE d.house), true)
+           bool_and(d.kind ~ '^(suspense|settlement):' AND c.house)
     INTO v_trusted, v_trust, v_taken, v_open
     FROM unnest(p_debits, p_credits, p_amounts) AS m (debit, credit, amount)
     JOIN accounts d ON d.id = m.debit

@@ -1,0 +1,140 @@
+"""A world with PINs of ten digits and stores that can be read: four would be found by chance in any
+timestamp.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import requests
+
+from app import markets
+from app.cli.demo import DemoPerson, add
+from app.factory import build_runtime
+from app.settings import Settings
+from launcher.postgres import APPLICATION, DATABASE, OWNER, SUPERUSER
+from launcher.redis import Redis
+from launcher.servers import Servers
+from tests.people import fresh_msisdn
+from tests.system.scanner import dump, redis_ever, redis_now
+from tests.world import Phone, World
+
+DIGITS = 10
+OUR_LOGS = ("web", "worker", "worker_sms", "schedule")
+
+
+def fresh_pin() -> str:
+    """Ten digits that no rule calls weak."""
+    return f"{secrets.choice('3456789')}{secrets.randbelow(10 ** (DIGITS - 1)):0{DIGITS - 1}d}"
+
+
+@dataclass
+class Stage:
+    """A world whose stores can be read, and what was found worth keeping while it ran."""
+
+    world: World
+    redis: Redis
+    servers: Servers
+    database: str
+    pins: dict[str, str] = field(default_factory=dict)
+    moments: dict[str, bytes] = field(default_factory=dict)
+
+    def pin(self, name: str) -> str:
+        """A new PIN of that name; no trace of it may be found at the end."""
+        return self.pins.setdefault(name, fresh_pin())
+
+    def look(self, moment: str) -> None:
+        """Keep what Redis holds at this moment, while a session is open."""
+        held = redis_now(self.redis.url())
+        assert b"ussd:" in held, f"{moment}: no session is open, so nothing is proved"
+        self.moments[f"Redis {moment}"] = held
+
+    def admin(self, *statements: str, database: str = "") -> None:
+        """Statements as the superuser, in the stage's database unless another is named."""
+        url = self.servers.url(SUPERUSER, database or self.database)
+        with psycopg.connect(url, autocommit=True) as line:
+            for statement in statements:
+                line.execute(statement.encode())
+
+    def places(self) -> dict[str, bytes]:
+        """Everything that is kept or said. The processes are stopped, so that all is written."""
+        metrics = requests.get(f"{self.world.url}/metrics", timeout=5).content
+        at_the_end = redis_now(self.redis.url())
+        self.world.stop()
+        logs = {f"log of {name}": (self.world.folder / f"{name}.log") for name in OUR_LOGS}
+        logs |= {"log of PostgreSQL": self.servers.postgres.log, "log of Redis": self.redis.log}
+        return {
+            "metrics": metrics,
+            "Redis at the end": at_the_end,
+            "Redis at any time": redis_ever(self.redis_folder),
+            "database": dump(self.servers.programs.postgres, self.dump_url),
+            **self.moments,
+            **{name: path.read_bytes() for name, path in logs.items()},
+        }
+
+    @property
+    def redis_folder(self) -> Path:
+        return self.servers.places.base / self.redis.socket.stem
+
+    @property
+    def dump_url(self) -> str:
+        return self.servers.url(SUPERUSER, self.database)
+
+
+@contextmanager
+def stage(servers: Servers, own_name: str, folder: Path) -> Iterator[Stage]:
+    """A database, a Redis and a market of its own; nothing is started in it."""
+    name = f"{own_name}_{secrets.token_hex(4)}"
+    market = folder / "market.toml"
+    text = (markets.FOLDER / "demo.toml").read_text()
+    assert "length = 4\n" in text
+    market.write_text(text.replace("length = 4\n", f"length = {DIGITS}\n"))
+    database = f"kibanda_{name}"
+    servers.postgres.create_database(database, template=DATABASE)
+    own = Redis(servers.places, servers.programs, f"redis_{name}")
+    own.start()
+    keys = [base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2)]
+    world = World(
+        folder,
+        servers.url(APPLICATION, database),
+        servers.url(OWNER, database),
+        own.url(),
+        str(market),
+        {
+            "CALLBACK_TOKEN": secrets.token_urlsafe(24),
+            "AT_API_KEY": secrets.token_urlsafe(24),
+            "PIN_KEYS": f"7:{keys[0]}",
+            "SESSION_KEY": keys[1],
+            "LOG_LEVEL": "DEBUG",
+        },
+    )
+    try:
+        yield Stage(world, own, servers, database)
+    finally:
+        world.stop()
+        own.stop()
+        servers.postgres.drop_database(database)
+
+
+def payer(stage: Stage, pin: str) -> Phone:
+    """A registered person with money."""
+    world = stage.world
+    parts = build_runtime(
+        Settings(
+            database_url=world.database_url,
+            redis_url=world.redis_url,
+            kibanda_market=world.market,
+            pin_keys=world.extra["PIN_KEYS"],  # type: ignore[arg-type]  # as the environment gives it
+        )
+    )
+    who = DemoPerson(fresh_msisdn(), "Amina Wanjiru", "en", "customer", 1_000_000)
+    add(parts.db, parts.pins, parts.market, who, datetime.now(UTC), pin)
+    parts.db.dispose()
+    return Phone(world, who.msisdn)
