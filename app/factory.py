@@ -11,7 +11,7 @@ from app import cli, failpoints, health, markets, telemetry
 from app.bell import Bell
 from app.billers import protocols
 from app.billers.inquiries import Inquiries
-from app.db import Database
+from app.db import TRANSACT_SECONDS, Database
 from app.gateways.africastalking_sms import AfricasTalkingSms
 from app.runtime import Runtime
 from app.sealing import Sealer
@@ -26,11 +26,19 @@ from app.wallet.pins import Pins
 from app.web import callbacks, status
 
 BODY_BYTES_MOST = 64 * 1024
+# A hop ends within two seconds whatever the database does; the rest is for the way and the session.
+HOP_TRANSACT_SECONDS = 1.6
 
 
-def build_runtime(settings: Settings | None = None) -> Runtime:
+def build_runtime(
+    settings: Settings | None = None,
+    *,
+    pool_size: int | None = None,
+    transact_seconds: float = TRANSACT_SECONDS,
+) -> Runtime:
     """The parts of one process. Nothing connects until it is used.
 
+    `pool_size`: how many threads use the database at a time, if not those of the web.
     Raises MarketError for a market file that cannot be used and ValueError for settings that
     must not go live.
     """
@@ -42,7 +50,12 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
     if settings.kibanda_failpoint:
         failpoints.arm(settings.kibanda_failpoint)
     bell = Bell(settings.redis_url)
-    db = Database(settings.database_url, pool_size=settings.web_threads, ring=bell.ring)
+    db = Database(
+        settings.database_url,
+        pool_size=pool_size or settings.web_threads,
+        ring=bell.ring,
+        seconds=transact_seconds,
+    )
     health.guard(db.engine)
     sealer = Sealer(settings.pin_key_ring)
     catalogues = Catalogues(market.languages)
@@ -68,9 +81,11 @@ def build_runtime(settings: Settings | None = None) -> Runtime:
     )
 
 
-def create_app(settings: Settings | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None, *, transact_seconds: float = TRANSACT_SECONDS
+) -> Flask:
     """The Flask app of the web process and of the command line."""
-    runtime = build_runtime(settings)
+    runtime = build_runtime(settings, transact_seconds=transact_seconds)
     app = Flask("app")
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MOST
     app.extensions["kibanda"] = runtime
@@ -85,9 +100,15 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def create_web() -> Flask:
-    """`create_app` for the web server. Raises as `go_live` does."""
-    app = create_app()
-    go_live(app.extensions["kibanda"])
+    """`create_app` for the web server. Raises as `go_live` does, and logs why: of an exception
+    that ends a worker the log shows only where it was raised.
+    """
+    try:
+        app = create_app(transact_seconds=HOP_TRANSACT_SECONDS)
+        go_live(app.extensions["kibanda"])
+    except (ValueError, health.Unfit) as error:
+        telemetry.log.error("start_refused", reason=str(error))
+        raise
     return app
 
 

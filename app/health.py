@@ -18,9 +18,12 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
+from app.patience import at_most
+
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 SYNCHRONOUS = {"on", "remote_write", "remote_apply", "local"}
 HEARTBEAT_STALE_SECONDS = 20
+START_SECONDS = 3.0
 
 _FITNESS = """
     SELECT current_user::text,
@@ -74,7 +77,7 @@ def guard(engine: Engine) -> None:
 def check_role_and_durability(engine: Engine) -> None:
     """For the start of web and workers: raises Unfit; a database that is away is not a reason."""
     try:
-        with engine.connect():
+        with at_most(START_SECONDS), engine.connect():
             pass
     except psycopg.OperationalError:
         return

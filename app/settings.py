@@ -11,9 +11,11 @@ import ipaddress
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+DEMO_AT_KEY = "demo-at-key"
+DEMO_AT_USERNAME = "sandbox"
 DEMO_TOKEN = "demo"  # noqa: S105 - the demo market's public callback token, refused elsewhere
 DEMO_KEY = base64.b64encode(b"kibanda-demo-key-never-for-money").decode()
 SECRET_MIN_CHARS = 32
@@ -22,15 +24,20 @@ SECRET_MIN_CHARS = 32
 class BillerCredentials(BaseModel):
     """Where a biller's API is and who we are there."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     url: str
     username: str
     api_key: SecretStr
 
 
 class Settings(BaseSettings):
-    """Every setting, from environment variables of the same name in capitals."""
+    """Every setting, from environment variables of the same name in capitals.
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    A value that is refused is not quoted: it may be a key, and the refusal ends in a log.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     database_url: str = Field(
         "postgresql://kibanda_app@127.0.0.1/kibanda",
@@ -62,8 +69,8 @@ class Settings(BaseSettings):
     session_key: SecretStr = Field(
         SecretStr(DEMO_KEY), description="base64 of 32 bytes; keys the hashes of USSD input"
     )
-    at_username: str = Field("sandbox", description="Africa's Talking username")
-    at_api_key: SecretStr = Field(SecretStr("demo-at-key"), description="Africa's Talking API key")
+    at_username: str = Field(DEMO_AT_USERNAME, description="Africa's Talking username")
+    at_api_key: SecretStr = Field(SecretStr(DEMO_AT_KEY), description="Africa's Talking API key")
     at_api_url: str = Field(
         "", description="base address of Africa's Talking's API; empty: the package's own"
     )
@@ -76,7 +83,7 @@ class Settings(BaseSettings):
     web_workers: int = Field(2, ge=1, le=64, description="web processes")
     port: int = Field(8000, ge=1, le=65535, description="port of the web process")
     prometheus_multiproc_dir: str = Field(
-        "", description="folder where the web processes add up their metrics; empty: each its own"
+        "", description="empty folder where all processes of a machine add up their metrics"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="log level")
     kibanda_failpoint: str = Field(
@@ -104,6 +111,8 @@ class Settings(BaseSettings):
         ring: dict[int, bytes] = {}
         for part in self.pin_keys.get_secret_value().split(","):
             version, _, key = part.strip().partition(":")
+            if not version.isdecimal():
+                raise ValueError("PIN_KEYS is a comma list of `version:base64 of 32 bytes`")
             ring[int(version)] = _key_bytes(key, "PIN_KEYS")
         return ring
 
@@ -121,6 +130,12 @@ class Settings(BaseSettings):
         for name, value in (("PIN_KEYS", self.pin_keys), ("SESSION_KEY", self.session_key)):
             if DEMO_KEY in value.get_secret_value():
                 raise ValueError(f"{name} must not be the published demo key outside the demo")
+        if self.at_username == DEMO_AT_USERNAME:
+            raise ValueError("AT_USERNAME must not be `sandbox` outside the demo: it sends nothing")
+        if self.at_api_key.get_secret_value() == DEMO_AT_KEY:
+            raise ValueError("AT_API_KEY must not be the published demo key outside the demo")
+        if self.at_api_url and not self.at_api_url.startswith("https://"):
+            raise ValueError("AT_API_URL must begin with https:// outside the demo")
         if self.kibanda_failpoint:
             raise ValueError("KIBANDA_FAILPOINT is for the demo market only")
 

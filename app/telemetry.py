@@ -3,6 +3,10 @@
 A log line is one JSON object. User input, query strings, PINs, tokens and keys have no place in
 one: names that could carry them are removed whatever their value, and anything that looks like an
 MSISDN is masked wherever it stands.
+
+The texts of others are not trusted: of an exception a line tells its type and where it was raised,
+never what it says, which may quote a row or an input; of a line of the web server about a request
+only its first words; and every long run of digits in a foreign line is masked.
 """
 
 from __future__ import annotations
@@ -10,7 +14,10 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Iterator, MutableMapping
+from traceback import extract_tb
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -18,7 +25,9 @@ from prometheus_client import Counter, Histogram
 
 from app import msisdn
 
-_NUMBER = re.compile(r"\+\d{8,15}")
+_NUMBER = re.compile(r"(?i)(?:\+|%2b)\d{8,15}")
+_DIGITS = re.compile(r"\d{9,}")
+_FRAMES_MOST = 12
 _TOKEN_PARAMETER = re.compile(r"(?i)\b(token|pin|apikey|api_key|password)=[^&\s\"']+")
 _FORBIDDEN = frozenset({"pin", "text", "input", "token", "secret", "api_key", "password", "otp"})
 
@@ -48,7 +57,7 @@ def configure(level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(where_it_broke),
         mask,
     ]
     structlog.configure(
@@ -60,7 +69,7 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, mask_foreign],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),
@@ -70,9 +79,9 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # The web server quotes a request line that it cannot read, and the callback's secret is in it.
     server = logging.getLogger("gunicorn.error")
-    server.handlers[:], server.propagate = [], True
+    server.handlers[:], server.filters[:], server.propagate = [], [cut_request], True
+    threading.excepthook = _thread_failed
     for chatty in ("urllib3", "rq.worker", "rq.cron", "rq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -87,7 +96,48 @@ def mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutable
     return event
 
 
+def mask_foreign(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """A processor for the lines of libraries: a number need not look like ours there."""
+    event["event"] = _DIGITS.sub(lambda found: f"***{found[0][-3:]}", str(event["event"]))
+    return event
+
+
 def mask_text(text: str) -> str:
     """The same masks for a text that was not ours, such as a library's error message."""
     masked = _NUMBER.sub(lambda found: msisdn.mask(found[0]), text)
     return _TOKEN_PARAMETER.sub(lambda found: f"{found[1]}=[removed]", masked)
+
+
+def cut_request(record: logging.LogRecord) -> bool:
+    """A filter for the web server's log: a line written while an error is handled is about what a
+    client sent, and quotes it. Its first words, the client's address in them, and the type stay.
+    """
+    kind = sys.exc_info()[0]
+    if kind is not None:
+        words = str(record.msg).split(": ")[0].split("%")[0].strip()
+        record.msg, record.args = f"{words}: {kind.__name__}", ()
+    return True
+
+
+def where_it_broke(
+    exc_info: tuple[type[BaseException], BaseException, TracebackType | None],
+) -> str:
+    """An exception and its causes, by type, SQLSTATE and frames, without a word that they say."""
+    return " from ".join(_links(exc_info[1]))
+
+
+def _links(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        facts = [type(error).__name__, getattr(error, "sqlstate", None)]
+        facts.append(getattr(getattr(error, "diag", None), "constraint_name", None))
+        frames = extract_tb(error.__traceback__)[-_FRAMES_MOST:]
+        where = " < ".join(f"{at.name} {at.filename}:{at.lineno}" for at in reversed(frames))
+        yield f"{' '.join(fact for fact in facts if fact)} at {where}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Instead of a plain traceback on stderr."""
+    log.error("thread_failed", exc_info=failed.exc_value)

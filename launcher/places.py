@@ -65,6 +65,11 @@ class Places:
         return self.base / "sandbox"
 
     @property
+    def metrics(self) -> Path:
+        """Where the processes of one run add up their metrics; emptied at each start."""
+        return self.base / "metrics"
+
+    @property
     def lock(self) -> Path:
         return self.base / "lock"
 
@@ -87,6 +92,9 @@ class Places:
         with self._refusals_explained():
             make_folder(self.log, 0o700, None)
             make_folder(self.sandbox, 0o700, None)
+            make_folder(self.metrics, 0o700, None)
+            for counted in self.metrics.iterdir():
+                counted.unlink()
             make_folder(self.redis, 0o700, self.account)
             make_folder(self.sockets, 0o700, self.account)
 

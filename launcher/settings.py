@@ -95,6 +95,7 @@ def for_processes(environment: Mapping[str, str], programs: Path, places: Places
         "PATH": path,
         "PYTHONUNBUFFERED": "1",
         "FLASK_SKIP_DOTENV": "1",
+        "PROMETHEUS_MULTIPROC_DIR": str(places.metrics),
         MARK: str(places.base),
     }
 

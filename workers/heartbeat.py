@@ -9,11 +9,9 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.db import Database
-from app.errors import DomainError
 from app.telemetry import log
 
 BEAT_SECONDS = 5.0
@@ -54,18 +52,16 @@ class Heart:
     def keep_beating(self, is_well: Callable[[], bool], stopping: threading.Event) -> None:
         """Beat from a thread of its own until `stopping`; a wedged process goes silent."""
 
-        def run() -> None:
-            while not stopping.is_set():
-                if is_well():
-                    self.beat()
-                stopping.wait(1)
+        def beat_if_well() -> None:
+            if is_well():
+                self.beat()
 
-        threading.Thread(target=run, name="heartbeat", daemon=True).start()
+        _every_second("heartbeat", beat_if_well, stopping)
 
     def _write(self, statement: object, values: dict[str, object]) -> None:
         try:
             self._db.transact(lambda session: session.execute(statement, values))  # type: ignore[call-overload]
-        except (DomainError, DBAPIError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process has work to do
             log.warning("heartbeat_lost", queue=self._queue, error=type(error).__name__)
 
 
@@ -80,10 +76,24 @@ def look_out(
     """Drain from a thread of its own when nobody has rung for a while: Redis or the schedule is
     away, and neither may cost a payment more than seconds."""
 
-    def run() -> None:
-        while not stopping.wait(1):
-            if time.monotonic() - looked_at() > SILENCE_SECONDS:
-                log.warning("bell_silent")
-                drain()
+    def drain_if_silent() -> None:
+        if time.monotonic() - looked_at() > SILENCE_SECONDS:
+            log.warning("bell_silent")
+            drain()
 
-    threading.Thread(target=run, name="lookout", daemon=True).start()
+    _every_second("lookout", drain_if_silent, stopping)
+
+
+def _every_second(name: str, step: Callable[[], None], stopping: threading.Event) -> None:
+    """A thread that takes this step until `stopping`. It outlives whatever a step raises: nobody
+    would notice its death before its work is missed."""
+
+    def run() -> None:
+        while not stopping.is_set():
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - as said above
+                log.error("thread_goes_on", thread=name, error=type(error).__name__)
+            stopping.wait(1)
+
+    threading.Thread(target=run, name=name, daemon=True).start()

@@ -123,13 +123,9 @@ def failed(session: Session, biller: str, rules: Biller) -> bool:
 
 
 def set_paused(session: Session, biller: str, *, paused: bool) -> bool:
-    """Staff stops new payments to a biller, or lets them go on; False when it was so already.
-
-    Raises DomainError `biller_unknown`.
-    """
-    row = session.get(BillerState, biller, with_for_update=True, populate_existing=True)
-    if row is None:
-        raise DomainError("biller_unknown", biller=biller)
+    """Staff stops new payments to a biller, or lets them go on; False when it was so already."""
+    ensure_rows(session, [biller])
+    row = session.get_one(BillerState, biller, with_for_update=True, populate_existing=True)
     if (row.paused_at is not None) == paused:
         return False
     row.paused_at = func.clock_timestamp() if paused else None

@@ -24,6 +24,12 @@ def find(market: Market, product_code: str) -> tuple[str, Biller, Product]:
         raise DomainError("product_unknown") from error
 
 
+def product_name(market: Market, code: str) -> str:
+    """What people call a product; its code when it has left the market file since it was bought."""
+    names = {p.code: p.name for biller in market.billers.values() for p in biller.products}
+    return names.get(code, code)
+
+
 def customer_number(product: Product, typed: str) -> str:
     """The customer number that a person typed, spaces and dashes taken out.
 

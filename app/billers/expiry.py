@@ -1,84 +1,121 @@
 """The two ends that a clock may bring: an unsent payment is cancelled, asking stops.
 
-Both lock the payment's row before anything else, as a claim does; a payment that is being claimed
-is skipped, and what was claimed in the meantime is no longer what these look for.
+Each payment ends in a transaction of its own that locks its row before anything else, as a claim
+does; one that is being claimed is skipped, and so is one that was claimed in the meantime. A
+payment that cannot be ended is left for the next round: it never stands in the way of the rest.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.billers import settlement
 from app.billers.models import Payment
 from app.billers.states import State
 from app.db import Database
+from app.errors import DomainError
 from app.markets.model import Market
+from app.telemetry import log
 
-AT_ONCE = 50
+ROUND_SECONDS = 10.0
+PAGE = 100
+# A biller that left the market file has no bound of its own, and nobody asks it any more. The wait
+# is for processes that still run with the older file: their answers count as long as they come.
+GONE_BILLER_SECONDS = 900
+Due = ColumnElement[bool]
+Oldest = InstrumentedAttribute[datetime] | InstrumentedAttribute[datetime | None]
+End = Callable[[Session, Payment], None]
 
 
 def cancel_unsent(db: Database, market: Market, now: datetime) -> int:
     """Cancel payments whose hold has lasted `hold_seconds` without being sent; how many."""
-    done = 0
-    for _ in range(AT_ONCE):
-        if not db.transact(partial(_cancel_one, market=market, now=now), idempotent=True):
-            break
-        done += 1
-    return done
+    overdue = and_(Payment.state == State.HELD, Payment.expires_at <= func.clock_timestamp())
+
+    def cancel(session: Session, payment: Payment) -> None:
+        settlement.cancel(session, market, payment, now=now)
+
+    return _end_all(db, overdue, Payment.expires_at, cancel)
 
 
 def end_asking(db: Database, market: Market, now: datetime) -> int:
     """Make payments manual that the biller has not settled in `manual_after_seconds`; how many.
 
-    Also while the biller is paused or its breaker is open, when nobody asks.
+    Also while the biller is paused, its breaker is open or the market has it no more.
     """
-    done = 0
-    for biller in market.billers:
-        for _ in range(AT_ONCE):
-            end_one = partial(_end_one, market=market, biller=biller, now=now)
-            if not db.transact(end_one, idempotent=True):
-                break
-            done += 1
+    clock = func.clock_timestamp()
+    unsettled = and_(
+        Payment.state.in_((State.SENT, State.UNKNOWN)),
+        Payment.due_at.is_not(None),
+        or_(Payment.lease_until.is_(None), Payment.lease_until <= clock),
+        _asked_long_enough(market),
+    )
+
+    def to_manual(session: Session, payment: Payment) -> None:
+        settlement.to_manual(session, market, payment, now=now)
+
+    return _end_all(db, unsettled, Payment.first_sent_at, to_manual)
+
+
+def _asked_long_enough(market: Market) -> Due:
+    def since(seconds: int) -> Due:
+        return Payment.first_sent_at <= func.clock_timestamp() - timedelta(seconds=seconds)
+
+    return or_(
+        and_(Payment.biller.not_in(market.billers), since(GONE_BILLER_SECONDS)),
+        *(
+            and_(Payment.biller == code, since(rules.manual_after_seconds))
+            for code, rules in market.billers.items()
+        ),
+    )
+
+
+def _end_all(db: Database, due: Due, oldest: Oldest, end: End) -> int:
+    """End what is due, oldest first, until none is left or the round is over; how many."""
+    done, left_out = 0, set[UUID]()
+    deadline = time.monotonic() + ROUND_SECONDS
+    while page := db.transact(partial(_page, due=due, oldest=oldest, left_out=left_out)):
+        for payment_id, reference in page:
+            if time.monotonic() >= deadline:
+                return done
+            if _is_ended(db, reference, partial(_end_one, payment_id=payment_id, due=due, end=end)):
+                done += 1
+            else:
+                left_out.add(payment_id)
     return done
 
 
-def _cancel_one(session: Session, market: Market, now: datetime) -> bool:
-    statement = (
-        select(Payment)
-        .where(Payment.state == State.HELD, Payment.expires_at <= func.clock_timestamp())
-        .order_by(Payment.expires_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    payment = session.scalar(statement)
-    if payment is None:
-        return False
-    settlement.cancel(session, market, payment, now=now)
-    return True
+def _page(
+    session: Session, due: Due, oldest: Oldest, left_out: set[UUID]
+) -> Sequence[tuple[UUID, str]]:
+    statement = select(Payment.id, Payment.reference).where(due, Payment.id.not_in(left_out))
+    return session.execute(statement.order_by(oldest).limit(PAGE)).all()
 
 
-def _end_one(session: Session, market: Market, biller: str, now: datetime) -> bool:
-    bound = func.make_interval(0, 0, 0, 0, 0, 0, market.billers[biller].manual_after_seconds)
-    clock = func.clock_timestamp()
-    statement = (
-        select(Payment)
-        .where(
-            Payment.biller == biller,
-            Payment.state.in_((State.SENT, State.UNKNOWN)),
-            Payment.due_at.is_not(None),
-            Payment.first_sent_at <= clock - bound,
-            or_(Payment.lease_until.is_(None), Payment.lease_until <= clock),
+def _is_ended(db: Database, reference: str, end_one: Callable[[Session], bool]) -> bool:
+    try:
+        return db.transact(end_one, idempotent=True)
+    except DomainError as error:
+        # Somebody holds what it needs, or the database is away: the next round is soon.
+        log.warning("payment_not_ended_yet", reference=reference, error=error.code)
+    except Exception as error:  # noqa: BLE001 - one broken payment must not keep the others open
+        settlement.ALARMS.labels("not_ended").inc()
+        log.error(
+            "payment_not_ended", reference=reference, error=type(error).__name__, exc_info=True
         )
-        .order_by(Payment.due_at)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    payment = session.scalar(statement)
+    return False
+
+
+def _end_one(session: Session, payment_id: UUID, due: Due, end: End) -> bool:
+    statement = select(Payment).where(Payment.id == payment_id, due)
+    payment = session.scalar(statement.with_for_update(skip_locked=True))
     if payment is None:
         return False
-    settlement.to_manual(session, market, payment, now=now)
+    end(session, payment)
     return True

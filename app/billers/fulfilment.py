@@ -2,7 +2,8 @@
 
     due rows ─claim, commit─▶ call in a thread ─▶ settle, commit ─▶ count for the breaker
 
-1. Each biller has its own threads, as many as its cap, so a silent one starves nobody.
+1. Each biller has its own threads, as many as its cap, so a silent one starves nobody; nor does
+   one whose row or payments cannot be had: it is left alone for a moment.
 2. A call never starts after its lease: a process that was stopped in between sends nothing.
 3. An answer that cannot be recorded is lost on purpose when the lease ends; whoever claims the
    payment next asks for it again under the same reference.
@@ -32,6 +33,7 @@ from app.telemetry import log
 GLANCE_SECONDS = 0.03  # how soon work that became due beside calls in flight is seen
 RECORD_AGAIN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0)
 MARGIN_SECONDS = 2
+LEFT_ALONE_SECONDS = 5.0  # a lock that is waited for in vain would cost the others 2 s a round
 
 
 def clock() -> datetime:
@@ -51,6 +53,7 @@ class Fulfilment:
             for code, rules in market.billers.items()
         }
         self._flying: dict[str, set[Future[None]]] = {code: set() for code in market.billers}
+        self._left_alone_until: dict[str, float] = {}
         self._running = threading.Lock()
 
     def introduce(self) -> None:
@@ -97,16 +100,30 @@ class Fulfilment:
         return set().union(*self._flying.values())
 
     def _launch(self) -> int:
-        """Claim what is due, for each biller that has a thread free; how many calls began."""
+        """Claim what is due, for each biller that has a thread free; how many calls began.
+
+        Raises what `Database.transact` raises when the database cannot be asked at all.
+        """
         self._in_flight()
         started = 0
         for biller in self._db.transact(claims.due_billers):
-            if biller not in self._wires:
+            if biller not in self._wires or not self._may_try(biller):
                 continue
             free = self._market.billers[biller].concurrency - len(self._flying[biller])
             if free > 0:
-                started += self._launch_for(biller, free)
+                started += self._try_launch(biller, free)
         return started
+
+    def _may_try(self, biller: str) -> bool:
+        return time.monotonic() >= self._left_alone_until.get(biller, 0.0)
+
+    def _try_launch(self, biller: str, free: int) -> int:
+        try:
+            return self._launch_for(biller, free)
+        except Exception as error:  # noqa: BLE001 - the other billers' payments must go on
+            self._left_alone_until[biller] = time.monotonic() + LEFT_ALONE_SECONDS
+            log.error("claim_failed", biller=biller, error=type(error).__name__)
+            return 0
 
     def _launch_for(self, biller: str, free: int) -> int:
         claimed_at = time.monotonic()
@@ -145,7 +162,11 @@ class Fulfilment:
                 request=work.claim.request, outcome=answer.outcome, reason=answer.reason,
                 code=answer.code, state=state,
             )  # fmt: skip
-        self._count(biller, answer)
+        try:
+            self._count(biller, answer)
+        except (DomainError, DBAPIError) as error:
+            # The payment is settled all the same; the next answer counts again.
+            log.warning("answer_not_counted", biller=biller, error=type(error).__name__)
 
     def _record(self, work: Work, answer: Answer, lease_end: float) -> State | None:
         """Settle, trying again while the database is away and the lease lasts."""

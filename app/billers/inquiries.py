@@ -9,7 +9,7 @@ from app.billers.breaker import BreakerView
 from app.billers.protocols.answers import Customer, Family, InquiryError
 from app.db import Database
 from app.errors import DomainError
-from app.markets.model import Market
+from app.markets.model import Biller, Market
 from app.telemetry import log
 
 
@@ -38,11 +38,18 @@ class Inquiries:
         try:
             customer = wire.inquire(number)
         except InquiryError as error:
-            if self._db.transact(lambda session: breaker.failed(session, biller, rules)):
-                log.error("breaker_opened", biller=biller, reason=error.reason)
+            self._count(biller, rules, error)
             code = "biller_slow" if error.slow else "biller_down"
             raise DomainError(code, retryable=True) from error
         self._db.transact(lambda session: breaker.answered(session, biller))
         if customer is None:
             raise DomainError("customer_unknown")
         return customer
+
+    def _count(self, biller: str, rules: Biller, error: InquiryError) -> None:
+        """One unusual meter, asked about again and again, must not shut its biller for all."""
+        if error.in_format:
+            log.warning("inquiry_unusual", biller=biller, reason=error.reason, code=error.code)
+            self._db.transact(lambda session: breaker.answered(session, biller))
+        elif self._db.transact(lambda session: breaker.failed(session, biller, rules)):
+            log.error("breaker_opened", biller=biller, reason=error.reason)

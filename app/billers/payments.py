@@ -183,20 +183,32 @@ def recent(session: Session, person_id: UUID, limit: int) -> list[PaymentView]:
 
 
 def tokens(session: Session, person_id: UUID, limit: int = 5) -> list[PaymentView]:
-    """A person's paid payments that have a token, newest first."""
+    """A person's payments that sold a token, newest first.
+
+    Also those that the biller took back since: the person paid for the token and may hold it.
+    """
     statement = _SHOWN.where(
         Payment.person_id == person_id,
-        Payment.state == State.CAPTURED,
+        Payment.state.in_((State.CAPTURED, State.RETURNED)),
         func.cardinality(Payment.tokens) > 0,
     )
     return _views(session, statement.order_by(Payment.id.desc()).limit(limit))
 
 
-def last_customers(session: Session, person_id: UUID, limit: int = 3) -> list[PaidBefore]:
-    """The customers that a person last paid for, newest first, each once."""
+def last_customers(
+    session: Session, person_id: UUID, limit: int = 3, *, market: Market | None = None
+) -> list[PaidBefore]:
+    """The customers that a person last paid for, newest first, each once.
+
+    Given a market, only those whose product it still has, because they are to be paid again.
+    """
+    bought = [Payment.person_id == person_id, Payment.state == State.CAPTURED]
+    if market is not None:
+        sold = {p.code for biller in market.billers.values() for p in biller.products}
+        bought.append(Payment.product.in_(sold))
     each = (
         select(Payment.id, Payment.product, Payment.customer_no, Payment.customer_name)
-        .where(Payment.person_id == person_id, Payment.state == State.CAPTURED)
+        .where(*bought)
         .ext(distinct_on(Payment.product, Payment.customer_no))
         .order_by(Payment.product, Payment.customer_no, Payment.id.desc())
         .subquery()

@@ -46,8 +46,10 @@ def propose(
     """Write down what became of a payment and how one knows; the proposal's id.
 
     Raises DomainError `payment_unknown`, `resolution_does_not_fit` with `state`,
-    `evidence_missing`, `token_invalid` (a sale has one, anything else none), `proposal_open`.
+    `evidence_missing`, `token_invalid` (a sale has one, anything else none), `proposal_open`,
+    `staff_name_missing`.
     """
+    maker = _staff_name(maker)
     payment = _locked(session, reference)
     _check_fit(payment, decision)
     if not EVIDENCE_LEAST <= len(evidence.strip()) <= EVIDENCE_MOST:
@@ -75,9 +77,10 @@ def approve(
 ) -> State:
     """Let the open proposal take effect; the payment's state after it.
 
-    Raises DomainError `payment_unknown`, `proposal_missing`, `same_person`,
+    Raises DomainError `payment_unknown`, `proposal_missing`, `same_person`, `staff_name_missing`,
     `resolution_does_not_fit` (a late answer of the biller came first).
     """
+    checker = _staff_name(checker)
     payment = _locked(session, reference)
     proposal = _open_proposal(session, payment.id)
     if proposal is None:
@@ -101,7 +104,11 @@ def approve(
 
 
 def withdraw(session: Session, reference: str, *, by: str, now: datetime) -> None:
-    """Take the open proposal back. Raises DomainError `payment_unknown`, `proposal_missing`."""
+    """Take the open proposal back.
+
+    Raises DomainError `payment_unknown`, `proposal_missing`, `staff_name_missing`.
+    """
+    by = _staff_name(by)
     payment = _locked(session, reference)
     proposal = _open_proposal(session, payment.id)
     if proposal is None:
@@ -126,9 +133,18 @@ def open_proposals(session: Session, limit: int = 100) -> Sequence[tuple[str, Re
 def set_paused(session: Session, biller: str, *, paused: bool) -> bool:
     """Stop new payments to a biller or let them go on; False when it was so already.
 
-    What was sent is asked about all the same. Raises DomainError `biller_unknown`.
+    What was sent is asked about all the same. The caller knows that the market has this biller;
+    its row may still be missing where no worker has ever started.
     """
     return breaker.set_paused(session, biller, paused=paused)
+
+
+def _staff_name(typed: str) -> str:
+    """One person, one spelling: `Asha ` is `asha`. The table's CHECK compares in the same way."""
+    name = " ".join(typed.split()).casefold()
+    if not name:
+        raise DomainError("staff_name_missing")
+    return name
 
 
 def _locked(session: Session, reference: str) -> Payment:

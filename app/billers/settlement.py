@@ -19,7 +19,7 @@ from prometheus_client import Counter
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from app.billers import models
+from app.billers import catalogue, models
 from app.billers.models import Payment
 from app.billers.protocols.answers import Answer, Outcome
 from app.billers.states import State
@@ -62,7 +62,7 @@ def record(session: Session, market: Market, claim: Claim, answer: Answer, now: 
         paid(session, market, payment, answer.tokens, now=now, facts=facts)
     elif refused and current and payment.state in (State.SENT, State.UNKNOWN):
         release(session, market, payment, now=now, facts=facts)
-    elif answer.outcome is Outcome.REFUSED and payment.state == State.CAPTURED:
+    elif answer.outcome is Outcome.REFUSED and current and payment.state == State.CAPTURED:
         returned(session, payment, now=now, facts=facts)
     elif current and payment.state in (State.SENT, State.UNKNOWN):
         _ask_later(session, market, payment, now=now, facts=facts)
@@ -256,7 +256,7 @@ def _tell(session: Session, market: Market, payment: Payment, kind: str, now: da
         "total_minor": payment.total_minor,
         "tokens": payment.tokens or [],
         "reference": payment.reference,
-        "product": _product_name(market, payment.product),
+        "product": catalogue.product_name(market, payment.product),
         "customer_no": payment.customer_no,
         "balance_minor": balance.available_minor,
         "at": now.isoformat(),
@@ -266,12 +266,6 @@ def _tell(session: Session, market: Market, payment: Payment, kind: str, now: da
     notify(
         session, kind, recipient, message_id=message_id, subject=payment.id, facts=facts, now=now
     )
-
-
-def _product_name(market: Market, code: str) -> str:
-    """A product may have left the market file while its payment was on the way."""
-    names = {p.code: p.name for biller in market.billers.values() for p in biller.products}
-    return names.get(code, code)
 
 
 def _note(

@@ -45,15 +45,16 @@ def render(
 ) -> str:
     """The SMS of a notice. A language that the market has dropped becomes its default.
 
-    Raises ReceiptError for an unknown kind and for missing or malformed facts.
+    Raises ReceiptError for an unknown kind and for whatever is wrong with the facts.
     """
     if language not in catalogues.languages:
         language = market.default_language
     try:
         words = _words(market, facts)
         return catalogues.say(language, f"sms.{_sentence(kind, facts)}", words)
-    except (KeyError, ValueError, TypeError) as error:
-        raise ReceiptError(f"{kind}: {type(error).__name__} {error}") from error
+    except Exception as error:  # one notice of many: whatever it is must not hold up the others
+        lacking = f" {error}" if isinstance(error, KeyError) else ""  # other texts quote the facts
+        raise ReceiptError(f"{kind}: {type(error).__name__}{lacking}") from error
 
 
 def faults(catalogues: Catalogues, market: Market) -> Iterator[str]:

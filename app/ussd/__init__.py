@@ -7,7 +7,7 @@ money moves only through the services that the factory hands to the menus.
     states      the kinds of state, as data; MenuBook, the registry
     hop         what a state's functions are given
     screens     a state's texts and facts, made into pages
-    paging      long screens cut at word boundaries
+    paging      long screens cut at line breaks and between words
     inputs      what was typed, read as an answer
     walk        a state, its input, and the states that follow without one
     live        what a session holds, and its stored form

@@ -8,10 +8,11 @@
 1. At most two Redis round trips a hop; a third one stores the outcome after a Wait.
 2. An input runs at most once while the session lives: the lock serialises hops, `redelivery`
    knows what was answered, compare-and-set catches whoever came after an expired lock.
-3. While an outcome is waited for, nothing is held. Whoever saves the outcome first decides the
-   bytes; everybody else answers the same.
-4. After a commit the answer is given whatever happens to the session; a failure after it is
-   "not known yet", never "failed".
+3. While an outcome is waited for, nothing is held. Whoever waited and saves the outcome first
+   decides the bytes; everybody else answers the same. A repeat without a free place to wait
+   says `late` for itself only: it decides nothing, and later repeats get the stored bytes.
+4. After a commit the answer is given whatever happens to the session, and stored over whatever
+   another hop made of it meanwhile; a failure after it is "not known yet", never "failed".
 5. Redis or PostgreSQL away: a sentence, and the session ends. No input is ever logged, nor an
    exception's text, which may quote one.
 """
@@ -104,7 +105,7 @@ class Engine(Generic[S]):
         taken = self._store.begin(session_hash)
         if taken:
             return taken
-        with self._waits.place() as free:
+        with self._waits.place_for_lock() as free:
             if free:
                 for _ in pauses(longest_wait(LOCK_WAIT_SECONDS, request.gateway)):
                     taken = self._store.begin(session_hash)

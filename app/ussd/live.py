@@ -11,8 +11,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.gateways.wire import Screen
+
 SESSION_BYTES = 1024
 SEEN_MOST = 8  # the first text and the latest ones; older ones are only known not to extend
+STACK_MOST = 6
 _decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -57,6 +60,17 @@ class Live:
         self.seen += (length, digest)
         if len(self.seen) > 2 * SEEN_MOST:
             del self.seen[2:4]
+
+    def screen(self) -> Screen:
+        """What was answered last."""
+        return Screen(self.reply, self.open, self.state)
+
+    def leave(self, name: str) -> None:
+        """`0` will lead back to this state; one that is on the way back already cuts a loop."""
+        if name in self.stack:
+            del self.stack[self.stack.index(name) :]
+        self.stack.append(name)
+        del self.stack[:-STACK_MOST]
 
     def encode(self) -> bytes:
         """The bytes of the next revision. Raises SessionTooLarge."""

@@ -19,11 +19,11 @@ from app.telemetry import log
 from app.ussd.hop import Caller, Hop, MenuError, S, Surroundings
 from app.ussd.live import Live, SessionTooLarge, decode
 from app.ussd.redelivery import Kind, classify, digest
-from app.ussd.screens import Composer
+from app.ussd.screens import Answer, Composer
 from app.ussd.session import SessionsAway, SessionStore
 from app.ussd.states import MenuBook, Wait
 from app.ussd.waits import Waits, longest_wait, pauses
-from app.ussd.walk import Answer, Walk
+from app.ussd.walk import Walk
 
 LIVE_MARGIN_SECONDS = 60  # a session outlives the gateway's own by this
 ENDED_SECONDS = 120
@@ -52,9 +52,12 @@ class Parts(Generic[S]):
 
 
 class OneHop(Generic[S]):
-    """A hop that holds its session's lock under `token`, until it saves or releases."""
+    """A hop that holds its session's lock under `token`, until it saves or releases.
 
-    __slots__ = ("_hash", "_live", "_now", "_parts", "_request", "_token", "_walk")
+    `_shared`: the session is known to say "confirmed", so others may tell the outcome as well.
+    """
+
+    __slots__ = ("_hash", "_live", "_now", "_parts", "_request", "_shared", "_token", "_walk")
 
     def __init__(
         self, parts: Parts[S], request: UssdRequest, session_hash: bytes, token: str
@@ -63,6 +66,7 @@ class OneHop(Generic[S]):
         self._request = request
         self._hash = session_hash
         self._token = token
+        self._shared = False
         self._now = parts.around.clock()
 
     def run(self, stored: bytes | None) -> tuple[str, Screen]:
@@ -89,7 +93,7 @@ class OneHop(Generic[S]):
         if live.pending:
             return "waiting", self._joined(kind, own)
         if kind is not Kind.INPUT:
-            return kind.value, _stored(live)
+            return kind.value, live.screen()
         live.note(len(request.text), own)
         return kind.value, self._walked(typed)
 
@@ -113,14 +117,23 @@ class OneHop(Generic[S]):
             return self._answered(went)
         self._live.pending, self._live.reply = True, ""
         self._live.answered_ms = self._now_ms()
-        self._save(self._live_seconds())
-        return self._outcome(went, poll_first=False)
+        self._share()
+        return self._outcome(went, joined=False)
+
+    def _share(self) -> None:
+        """Store "confirmed", also over what another hop made of the session meanwhile."""
+        for _ in range(SETTLE_TRIES):
+            stored = self._save(self._live_seconds())
+            self._shared = stored is None
+            if not stored:
+                return
+            self._live.revision = decode(stored).revision
 
     def _joined(self, kind: Kind, own: str) -> Screen:
         """A hop while the outcome is waited for: whatever it says, it gets that answer too."""
         live = self._live
-        walk = self._begin_walk()
-        walk.committed = True
+        self._begin_walk().committed = True
+        self._shared = True
         state = self._book().states.get(live.state)
         if kind is Kind.INPUT:
             live.note(len(self._request.text), own)
@@ -129,34 +142,35 @@ class OneHop(Generic[S]):
             self.release()
         if not isinstance(state, Wait):
             return self._answered(self._failed(MenuError(f"{live.state} is no Wait")))
-        return self._outcome(state, poll_first=True)
+        return self._outcome(state, joined=True)
 
-    def _outcome(self, state: Wait[S], *, poll_first: bool) -> Screen:
+    def _outcome(self, state: Wait[S], *, joined: bool) -> Screen:
         """Wait for the outcome, then agree with everybody else who waited for it."""
         walk = self._walk
-        walk.committed = True
+        walk.committed = walk.private = True
         try:
-            went = walk.enter(self._wait(state, poll_first))
+            with self._parts.waits.place() as free:
+                name = self._wait(state, joined) if free else state.late
+            went = walk.enter(name)
             if isinstance(went, Wait):
                 raise MenuError(f"{state.name} leads to another Wait")
         except Exception as error:  # noqa: BLE001 - as in _walked
             went = self._failed(error)
+        if joined and not free:
+            return Screen(went.text, went.open, self._live.state)
         return self._answered(went)
 
-    def _wait(self, state: Wait[S], poll_first: bool) -> str:
+    def _wait(self, state: Wait[S], joined: bool) -> str:
         walk = self._walk
         spent = (self._now_ms() - self._live.answered_ms) / 1000
         left = longest_wait(state.seconds, self._request.gateway) - spent
-        with self._parts.waits.place() as free:
-            if not free:
-                return state.late
-            name = walk.poll(state) if poll_first or left <= 0 else None
+        name = walk.poll(state) if joined or left <= 0 else None
+        if name:
+            return name
+        for _ in pauses(left):
+            name = walk.poll(state)
             if name:
                 return name
-            for _ in pauses(left):
-                name = walk.poll(state)
-                if name:
-                    return name
         return state.late
 
     def _answered(self, answer: Answer) -> Screen:
@@ -164,30 +178,36 @@ class OneHop(Generic[S]):
         live = self._live
         live.reply, live.open, live.pending = answer.text, answer.open, False
         live.answered_ms = self._now_ms()
-        if answer.private:
+        if self._walk.private:
             seconds = PRIVATE_SECONDS
         else:
             seconds = self._live_seconds() if answer.open else ENDED_SECONDS
         for _ in range(SETTLE_TRIES):
             stored = self._save(seconds)
             if stored is None:
-                return _stored(live)
+                return live.screen()
             if stored == GONE:
                 break
             winner = decode(stored)
-            if not winner.pending and winner.seen[-2:] == live.seen[-2:]:
-                return _stored(winner)
+            if self._decided_by(winner):
+                return winner.screen()
             if not self._walk.committed:
                 break
-            if not winner.pending:
-                return _stored(winner)
             live.revision, live.seen = winner.revision, winner.seen
         return self._unsaved(answer)
+
+    def _decided_by(self, winner: Live) -> bool:
+        """Whether what others stored answers this hop too: the outcome, or the same input."""
+        if winner.pending:
+            return False
+        if self._walk.committed:  # a smaller revision is a session begun after a lost Redis
+            return self._shared and winner.revision > self._live.revision
+        return winner.seen[-2:] == self._live.seen[-2:]
 
     def _unsaved(self, answer: Answer) -> Screen:
         """The answer when the session is lost: it must end, but never silence a commit."""
         if not answer.open:
-            return _stored(self._live)
+            return self._live.screen()
         language = self._live.language
         if not self._walk.committed:
             return self._parts.sentence("dial_again", language)
@@ -275,7 +295,3 @@ class OneHop(Generic[S]):
 
     def _now_ms(self) -> int:
         return int(self._parts.around.clock().timestamp() * 1000)
-
-
-def _stored(live: Live) -> Screen:
-    return Screen(live.reply, live.open, live.state)

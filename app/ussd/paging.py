@@ -1,4 +1,4 @@
-"""L6: a long screen cut into pages, at word boundaries where there is one.
+"""L6: a long screen cut into pages: at a line break nearby, else between words.
 
 Every page is measured whole, footer included: in septets, or in UCS-2 units as soon as one of its
 characters is not in GSM-7.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from app.text.width import fits
 
 PAGES_MOST = 30
+MOSTLY_FULL = 2 / 3  # of what fits: a page may stay emptier to end with a whole line
 _WORD = re.compile(r"(\n+| *)([^\s]+)")
 Footer = Callable[[int, bool], str]
 
@@ -60,7 +61,7 @@ def paginate(head: str, rows: Sequence[str], footer: Footer, limits: Limits) -> 
         if fits(last.text, limits.septets, limits.ucs2_units):
             return [*pages, last]
         foot = footer(len(pages), True)
-        taken = _how_many(pieces, foot, limits)
+        taken = _whole_lines(pieces, _how_many(pieces, foot, limits))
         if taken:
             pages.append(_page(pieces[:taken], foot))
             del pieces[:taken]
@@ -79,10 +80,24 @@ def _how_many(pieces: Sequence[_Piece], foot: str, limits: Limits) -> int:
     return len(pieces)
 
 
+def _whole_lines(pieces: Sequence[_Piece], fitting: int) -> int:
+    """So many of the pieces that fit that the page ends with a line, if it stays mostly full."""
+    most = len(_joined(pieces[:fitting]))
+    for count in range(fitting, 0, -1):
+        if len(_joined(pieces[:count])) < MOSTLY_FULL * most:
+            break
+        if count == len(pieces) or pieces[count].gap.startswith("\n"):
+            return count
+    return fitting
+
+
+def _joined(pieces: Sequence[_Piece]) -> str:
+    return "".join((piece.gap if at else "") + piece.text for at, piece in enumerate(pieces))
+
+
 def _page(pieces: Sequence[_Piece], foot: str) -> Page:
-    text = "".join((piece.gap if at else "") + piece.text for at, piece in enumerate(pieces))
     rows = dict.fromkeys(piece.row for piece in pieces if piece.row is not None)
-    return Page(_with_footer(text, foot), tuple(rows))
+    return Page(_with_footer(_joined(pieces), foot), tuple(rows))
 
 
 def _words(text: str) -> list[_Piece]:

@@ -5,19 +5,35 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic
 
 from app.gateways.wire import UssdGateway
 from app.markets import Market
 from app.text import Catalogues
-from app.ussd.hop import Hop, S
+from app.ussd.hop import Hop, MenuError, S
 from app.ussd.paging import Footer, Limits, Page, paginate
-from app.ussd.states import Ask, End, Item, Menu, Pick, Secret
+from app.ussd.states import Ask, End, Item, Menu, Pick, Secret, State, Step, Wait
 
 BACK, HOME, MORE = "0", "00", "98"
 SECONDS_PER_MINUTE = 60
 
 Shown = Menu[S] | Ask[S, Any] | Secret[S] | Pick[S] | End[S]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A screen to be."""
+
+    text: str
+    open: bool
+
+
+def with_screen(state: State[S]) -> Shown[S]:
+    """The state as one that can be shown. Raises MenuError."""
+    if isinstance(state, Step | Wait):
+        raise MenuError(f"{state.name} has no screen")
+    return state
 
 
 def offered(market: Market, facts: Mapping[str, object]) -> dict[str, object]:

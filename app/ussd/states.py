@@ -12,7 +12,8 @@ Rules that all kinds share:
    MenuError. `database_away` and `outcome_unknown` are the engine's and need no declaration.
 6. `commits=True`: the state's function commits something that the person must hear about. After
    it nobody goes back, and the answer is given even when the session cannot be saved.
-7. `private=True`: the screen shows what needs a PIN; its stored copy lives at most 60 s.
+7. `private=True`: the screen shows what needs a PIN; its stored copy lives at most 60 s. So does
+   whatever answers a right secret.
 8. A screen fits into one message at its worst, unless `pages=True`.
 9. Keys `0` back, `00` home, `98` more (while there is more) belong to the engine. Going home
    forgets the way back, not `hop.data`.
@@ -30,6 +31,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from app.ussd.hop import Caller, Hop, MenuError, S
 
 __all__ = [
+    "PIN_WRONG",
     "TRIES",
     "Ask",
     "Caller",
@@ -48,6 +50,7 @@ __all__ = [
 ]
 
 TRIES = 3  # wrong inputs in a row on one screen, then the session ends with the care number
+PIN_WRONG = "pin_wrong"  # the one refusal of a Secret that shows nothing behind it
 WAIT_SECONDS = 3.0
 V = TypeVar("V")
 Facts: TypeAlias = Mapping[str, object]

@@ -18,16 +18,37 @@ class Waits:
 
     def __init__(self, places: int) -> None:
         self._places = threading.BoundedSemaphore(places)
+        self._places_for_locks = threading.BoundedSemaphore(max(1, places // 2))
 
     @contextmanager
     def place(self) -> Iterator[bool]:
         """Whether there was a free place; it is given back at the end."""
-        free = self._places.acquire(blocking=False)
-        try:
+        with _one_of(self._places) as free:
             yield free
-        finally:
-            if free:
-                self._places.release()
+
+    @contextmanager
+    def place_for_lock(self) -> Iterator[bool]:
+        """The same for a hop that waits for its session's lock.
+
+        Such hops get half of the places, so that the copies of a confirmation never crowd out the
+        hop that waits for its outcome.
+        """
+        with _one_of(self._places_for_locks) as allowed:
+            if not allowed:
+                yield False
+                return
+            with self.place() as free:
+                yield free
+
+
+@contextmanager
+def _one_of(places: threading.BoundedSemaphore) -> Iterator[bool]:
+    free = places.acquire(blocking=False)
+    try:
+        yield free
+    finally:
+        if free:
+            places.release()
 
 
 def longest_wait(seconds: float, gateway: UssdGateway) -> float:

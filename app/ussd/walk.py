@@ -6,12 +6,13 @@
 3. A wrong input is counted a screen at a time; the third ends the session.
 4. `committed` is true from before a committing function runs until it refuses: from then on no
    failure may be told as "failed".
+5. `private` is true from a right secret on, refusals and last words included, and on screens that
+   say so: the stored answer then lives at most 60 s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic
 
@@ -20,8 +21,9 @@ from app.gateways.wire import UssdGateway
 from app.ussd.hop import Hop, MenuError, S
 from app.ussd.inputs import AskAgain, choose, items_of, picked, pin, shown_lines
 from app.ussd.live import Live
-from app.ussd.screens import BACK, HOME, MORE, Composer, Shown
+from app.ussd.screens import BACK, HOME, MORE, Answer, Composer, Shown, with_screen
 from app.ussd.states import (
+    PIN_WRONG,
     TRIES,
     Ask,
     End,
@@ -37,17 +39,7 @@ from app.ussd.states import (
 from app.ussd.waits import Waits
 
 CHAIN_MOST = 8  # states without a screen, one after the other
-STACK_MOST = 6
 ENGINE_CODES = ("database_away", "outcome_unknown")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A screen to be. `private`: its stored copy lives at most 60 s."""
-
-    text: str
-    open: bool
-    private: bool = False
 
 
 class Walk(Generic[S]):
@@ -63,6 +55,7 @@ class Walk(Generic[S]):
         "_waits",
         "committed",
         "hop",
+        "private",
     )
 
     def __init__(
@@ -84,6 +77,7 @@ class Walk(Generic[S]):
         self._mark = mark
         self._typed: str | None = None
         self.committed = False
+        self.private = False
 
     def first(self, *, mid_session: bool) -> Answer | Wait[S]:
         """A new dial, or a session that we lost: its outcome if there is one, else a new dial."""
@@ -159,10 +153,7 @@ class Walk(Generic[S]):
 
     def head(self) -> str:
         """The current state's own sentence, for an answer that cannot be continued."""
-        state = self._state(self._live.state)
-        if isinstance(state, Step | Wait):
-            raise MenuError(f"{state.name} has no screen")
-        return self._composer.head(state, self.hop)
+        return self._composer.head(with_screen(self._state(self._live.state)), self.hop)
 
     def _engine_key(self, state: State[S], typed: str) -> Answer | Wait[S] | None:
         live = self._live
@@ -182,7 +173,7 @@ class Walk(Generic[S]):
             self.hop.may_read = state.reads
             items = items_of(state, self.hop)
             return self._show(state, items=items) if items else self.enter(state.empty)
-        return self._show(_shown(state))
+        return self._show(with_screen(state))
 
     def _led_here(self, state: Secret[S]) -> bool:
         """An input equal to the one that led to the PIN is no PIN.
@@ -207,6 +198,7 @@ class Walk(Generic[S]):
             return choose(state, hop, typed)
         if isinstance(state, Secret):
             secret = pin(typed, hop.market.pin.length)
+            self.private = True
             return self._call(state, partial(state.accept, hop, secret))
         if isinstance(state, Ask):
             return self._call(state, partial(state.accept, hop, state.parse(hop, typed)))
@@ -243,6 +235,8 @@ class Walk(Generic[S]):
         """What a DomainError of a state's function comes to; the engine's own codes pass."""
         if error.code in ENGINE_CODES:
             raise error
+        if error.code == PIN_WRONG:
+            self.private = False
         if error.code in getattr(state, "ends", ()):
             return Answer(self._say(f"refusals.{error.code}", error.facts), open=False)
         if error.code in getattr(state, "refusals", ()):
@@ -259,19 +253,15 @@ class Walk(Generic[S]):
             self.hop.may_read = state.reads
             items = items_of(state, self.hop)
             return self._show(state, refusal=refusal, items=items)
-        return self._show(_shown(state), refusal=refusal)
+        return self._show(with_screen(state), refusal=refusal)
 
     def _leave(self, state: State[S]) -> None:
         """Where `0` will lead from the next screen."""
-        stack = self._live.stack
         if self.committed:
-            stack.clear()
+            self._live.stack.clear()
             self._live.top = False
         elif not isinstance(state, Secret):
-            if state.name in stack:
-                del stack[stack.index(state.name) :]
-            stack.append(state.name)
-            del stack[:-STACK_MOST]
+            self._live.leave(state.name)
 
     def _show(self, state: Shown[S], *, refusal: str = "", items: Sequence[Item] = ()) -> Answer:
         live, hop = self._live, self.hop
@@ -289,8 +279,8 @@ class Walk(Generic[S]):
         page = pages[live.page]
         live.more = live.page < len(pages) - 1
         live.shown = shown_lines(page.rows, items)
-        is_open = live.more or not isinstance(state, End)
-        return Answer(page.text, is_open, state.private)
+        self.private = self.private or state.private
+        return Answer(page.text, live.more or not isinstance(state, End))
 
     def _say(self, key: str, facts: dict[str, object]) -> str:
         return self._composer.sentence(self.hop.language, key, facts)
@@ -306,9 +296,3 @@ def _go(state: Any, name: str) -> str:
     if name not in state.goes:
         raise MenuError(f"{state.name} went to {name!r}, which it does not declare")
     return name
-
-
-def _shown(state: State[S]) -> Shown[S]:
-    if isinstance(state, Step | Wait):
-        raise MenuError(f"{state.name} has no screen")
-    return state

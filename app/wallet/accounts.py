@@ -49,7 +49,7 @@ def open_account(
     """The id of the owner's account of this kind and currency, made on first use.
 
     Kinds: wallet, float, till, voucher, savings. Owners: person, agent, merchant, biller. A floor
-    below zero is credit, which only agents and merchants can have.
+    below zero is credit, which nobody gets by opening an account.
     """
     (account_id,) = call(session, OPEN, (kind, currency, owner_kind, owner_id, floor_minor))
     return int(account_id)

@@ -12,7 +12,6 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.db import driver
@@ -22,7 +21,9 @@ def call(session: Session, statement: str, parameters: Sequence[object]) -> tupl
     """The one row of a posting function. Raises as SQLAlchemy does, so `transact` can retry."""
     connection = driver(session)
     try:
-        row = connection.execute(statement, parameters, prepare=True).fetchone()
+        row: tuple[Any, ...] | None = connection.execute(
+            statement, parameters, prepare=True
+        ).fetchone()
     except psycopg.Error as error:
         _raise_as_sqlalchemy(session, statement, error)
     assert row is not None
@@ -40,19 +41,18 @@ def rows(
         _raise_as_sqlalchemy(session, statement, error)
 
 
-def array(values: Iterable[int | UUID]) -> str:
+def array(values: Iterable[int | UUID | str]) -> str:
     """Array text of numbers or keys."""
-    return "{%s}" % ",".join(map(str, values))
+    return f"{{{','.join(map(str, values))}}}"
 
 
 def nullable_array(values: Iterable[UUID | None]) -> str:
     """Array text of keys of which some are missing."""
-    return "{%s}" % ",".join("NULL" if value is None else str(value) for value in values)
+    return array("NULL" if value is None else value for value in values)
 
 
 def _raise_as_sqlalchemy(session: Session, statement: str, error: psycopg.Error) -> NoReturn:
-    connection = session.connection()
-    broken = driver(session).broken
-    if broken:
-        connection.invalidate(error)
-    raise DBAPIError(statement, None, error, connection_invalidated=broken) from error
+    """SQLAlchemy's own way with a driver's error: wrapped, and a lost connection takes with it
+    every one of the pool that is as old, so that the next try gets a new one.
+    """
+    session.connection()._handle_dbapi_exception(error, statement, None, None, None)  # noqa: SLF001

@@ -103,12 +103,12 @@ CREATE TABLE payment_resolutions (
     outcome          text NOT NULL CHECK (outcome IN ('paid', 'refused', 'returned', 'paid_late')),
     tokens           text[],
     evidence         text NOT NULL CHECK (char_length(btrim(evidence)) BETWEEN 3 AND 1000),
-    maker            text NOT NULL CHECK (maker <> ''),
+    maker            text NOT NULL CHECK (btrim(maker) <> ''),
     proposed_at      timestamptz NOT NULL,
-    checker          text CHECK (checker <> ''),
+    checker          text CHECK (btrim(checker) <> ''),
     approved_at      timestamptz,
     withdrawn_at     timestamptz,
-    CONSTRAINT payment_resolutions_four_eyes CHECK (maker <> checker),
+    CONSTRAINT payment_resolutions_four_eyes CHECK (lower(btrim(maker)) <> lower(btrim(checker))),
     CHECK ((checker IS NULL) = (approved_at IS NULL)),
     CHECK (approved_at IS NULL OR withdrawn_at IS NULL)
 );

@@ -29,9 +29,10 @@ def test_a_pause_stops_new_payments_and_still_asks_about_sent_ones(stage: Stage)
     stage.drain_until(held, "captured")
 
 
-def test_an_unknown_biller_cannot_be_paused(stage: Stage) -> None:
-    with pytest.raises(DomainError, match="biller_unknown"):
-        stage.db.transact(lambda s: resolution.set_paused(s, "nobody", paused=True))
+def test_a_biller_is_paused_before_any_worker_has_written_its_row(stage: Stage) -> None:
+    assert stage.db.transact(lambda s: resolution.set_paused(s, stage.code, paused=True))
+    assert BreakerView(stage.db).standing(stage.code).paused
+    assert not stage.db.transact(lambda s: resolution.set_paused(s, stage.code, paused=True))
 
 
 def test_the_breaker_opens_probes_once_and_closes(stage: Stage) -> None:
@@ -85,6 +86,20 @@ def test_a_name_check_respects_the_breaker_and_counts(stage: Stage) -> None:
     asked = len(stage.biller.requests)
     assert refusal() == "biller_down"
     assert len(stage.biller.requests) == asked
+
+
+def test_one_unusual_meter_does_not_shut_the_biller(stage: Stage) -> None:
+    stage.rules(breaker_failures=2)
+    stage.run("INSERT INTO biller_states (biller, failures) VALUES (:c, 1)", c=stage.code)
+    stage.biller.script = lambda _biller, body: {
+        "rc": "42", "status": "Gagal", "customer_no": body["customer_no"], "message": "blocked",
+    }  # fmt: skip
+    inquiries = Inquiries(stage.db, stage.market, wires(stage.market, stage.settings))
+    for _ in range(3):
+        with pytest.raises(DomainError, match="biller_down"):
+            inquiries.inquire(stage.product, "54100234563")
+    assert BreakerView(stage.db).standing(stage.code).breaker == "closed"
+    assert len(stage.biller.requests) == 3
 
 
 def test_a_name_check_tells_the_customer(stage: Stage) -> None:

@@ -121,12 +121,20 @@ def test_a_success_after_the_release_is_paid_late_and_takes_nobodys_money(stage:
 def test_a_refusal_after_the_capture_is_returned_into_suspense(stage: Stage) -> None:
     returned_before = stage.house("suspense:returned")
     payment, first, second = claimed_twice(stage)
-    assert record(stage, second, PAID) == "captured"
-    assert record(stage, first, REFUSED_FIRST) == "captured"
-    assert record(stage, first, REFUSED) == "returned"
+    assert record(stage, first, PAID) == "captured"
+    assert record(stage, second, REFUSED_FIRST) == "captured"
+    assert record(stage, second, REFUSED) == "returned"
     assert stage.house(f"settlement:{stage.code}") == 0
     assert stage.house("suspense:returned") - returned_before == AMOUNT
     assert [kind for kind, _ in stage.messages(payment)] == ["payment_paid"]
+
+
+def test_a_stalled_workers_refusal_after_the_capture_is_only_noted(stage: Stage) -> None:
+    payment, first, second = claimed_twice(stage)
+    assert record(stage, second, PAID) == "captured"
+    assert record(stage, first, REFUSED) == "captured"
+    assert stage.steps(payment)[-1] == "captured>captured late_answer"
+    assert stage.house(f"settlement:{stage.code}") == AMOUNT
 
 
 def test_another_token_for_a_paid_payment_only_rings_the_alarm(stage: Stage) -> None:

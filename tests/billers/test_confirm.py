@@ -194,5 +194,9 @@ def test_what_a_person_can_look_up(stage: Stage) -> None:
         assert found.id == waiting.id
         assert payments.of_reference(session, "NOSUCH00") is None
 
+        later = stage.market.model_copy(update={"billers": {}})
+        assert payments.last_customers(session, person.id, market=stage.market) == customers
+        assert payments.last_customers(session, person.id, market=later) == []
+
     stage.db.transact(look)
     assert BALANCE - stage.balance(person).available_minor == 4 * (AMOUNT + FEE)

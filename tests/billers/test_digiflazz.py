@@ -102,14 +102,28 @@ def test_what_a_name_check_means() -> None:
     assert read_inquiry(named, "54100234563") == Customer("54100234563", "GRACE KAMAU")
     assert read_inquiry(json.loads(UNKNOWN_METER), "54100234563") is None
     for wrong in (
-        {**named["data"], "customer_no": "54100234571"},
-        {**named["data"], "name": ""},
-        {**named["data"], "rc": "02", "status": "Gagal"},
-        {**named["data"], "customer_no": None},
-        None,
+        {"customer_no": "54100234571"},
+        {"customer_no": "54100234571", "rc": "42", "status": "Gagal"},
+        {"customer_no": None},
+        {"rc": 42},
+        {"status": None},
     ):
-        with pytest.raises(WireError):
-            read_inquiry({"data": wrong}, "54100234563")
+        with pytest.raises(InquiryError) as raised:
+            read_inquiry({"data": named["data"] | wrong}, "54100234563")
+        assert not raised.value.in_format
+    for unusual, reason in (
+        ({"rc": "42", "status": "Gagal"}, "code_not_final"),
+        ({"rc": "54", "status": "Sukses"}, "code_not_final"),
+        ({"rc": "03", "status": "Pending"}, "code_not_final"),
+        ({"name": ""}, "nameless"),
+        ({"name": None}, "nameless"),
+    ):
+        with pytest.raises(InquiryError, match=reason) as raised:
+            read_inquiry({"data": named["data"] | unusual}, "54100234563")
+        assert raised.value.in_format
+    for foreign in ({}, {"data": None}, {"data": []}):
+        with pytest.raises(InquiryError, match="body_foreign"):
+            read_inquiry(foreign, "54100234563")
 
 
 def test_what_we_send(stage: Stage) -> None:

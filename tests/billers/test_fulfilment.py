@@ -6,18 +6,22 @@ import threading
 import time
 
 import pytest
+from sqlalchemy import text
 
 from app.billers import expiry
+from app.db import Database
+from app.markets.model import Market
 from tests.billers.played import (
     honest,
     http,
     in_turn,
     lose_after_selling,
     pending,
+    played_biller,
     refuse,
     slow,
 )
-from tests.billers.stage import AMOUNT, BALANCE, FEE, Stage, now
+from tests.billers.stage import AMOUNT, BALANCE, FEE, Stage, market_with, now
 
 
 def test_a_sale_captures_every_share_and_tells_the_token(stage: Stage) -> None:
@@ -162,6 +166,31 @@ def test_a_silent_biller_starves_no_other(stage: Stage, silent_stage: Stage) -> 
         time.sleep(0.02)
     drain.join()
     assert all(silent_stage.view(p).state == "unknown" for p in stuck)
+
+
+def test_a_biller_whose_row_is_locked_holds_up_no_other(
+    db: Database, demo: Market, stage: Stage
+) -> None:
+    with played_biller() as running:
+        code = f"a{stage.code}"
+        locked = Stage(db, market_with(demo, code), code, running)
+        # It comes first, and its claim waits for the lock in vain.
+        both = locked.market.model_copy(
+            update={"billers": {**locked.market.billers, **stage.market.billers}}
+        )
+        worker = locked.worker_for(both, stage)
+        worker.introduce()
+        waiting, payment = locked.pay(), stage.pay()
+        with db.engine.begin() as holder:
+            holder.execute(
+                text("SELECT FROM biller_states WHERE biller = :c FOR UPDATE"), {"c": locked.code}
+            )
+            began = time.monotonic()
+            stage.drain(worker, seconds=5)
+            assert time.monotonic() - began < 4
+            assert stage.view(payment).state == "captured"
+            assert locked.view(waiting).state == "held"
+        assert locked.drain_until(waiting, "captured")
 
 
 def test_thirty_two_are_in_flight_at_once(stage: Stage) -> None:

@@ -111,14 +111,30 @@ def test_a_ladder_of_refusals(stage: Stage, manual: PaymentView) -> None:
     assert stage.view(manual).state == "manual"
 
 
+@pytest.mark.parametrize("checker", ["rose", "Rose", " ROSE\t"])
+def test_one_person_in_two_spellings_is_one(
+    stage: Stage, manual: PaymentView, checker: str
+) -> None:
+    propose(stage, manual, "refused", maker="Rose ")
+    assert refusal(lambda: approve(stage, manual, checker)) == "same_person"
+
+
+def test_nobody_decides_without_a_name(stage: Stage, manual: PaymentView) -> None:
+    assert refusal(lambda: propose(stage, manual, "refused", maker=" ")) == "staff_name_missing"
+    propose(stage, manual, "refused")
+    assert refusal(lambda: approve(stage, manual, "\t")) == "staff_name_missing"
+
+
 def test_the_database_wants_two_people_too(stage: Stage, manual: PaymentView) -> None:
     propose(stage, manual, "refused")
-    with pytest.raises(DBAPIError, match="payment_resolutions_four_eyes"):
-        stage.run(
-            "UPDATE payment_resolutions SET checker = maker, approved_at = now()"
-            " WHERE payment_id = :id",
-            id=manual.id,
-        )
+    for checker in ("rose", "Rose ", " ROSE"):
+        with pytest.raises(DBAPIError, match="payment_resolutions_four_eyes"):
+            stage.run(
+                "UPDATE payment_resolutions SET checker = :checker, approved_at = now()"
+                " WHERE payment_id = :id",
+                id=manual.id,
+                checker=checker,
+            )
     (waiting,) = [
         proposal
         for reference, proposal in stage.db.transact(resolution.open_proposals)

@@ -151,6 +151,8 @@ def test_commands_of_another_market_than_the_demo(
         "callback_token": "x" * 32,
         "pin_keys": f"1:{'A' * 43}=",
         "session_key": f"{'A' * 43}=",
+        "at_username": "kibanda",
+        "at_api_key": "k",
     }
     app = create_app(
         Settings(

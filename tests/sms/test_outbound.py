@@ -276,9 +276,12 @@ def test_it_gives_up_after_72_hours_but_never_untried(office: Office) -> None:
 def test_what_cannot_be_written_waits_and_blocks_nobody(office: Office) -> None:
     strange = office.owe("no_such_kind", {})
     lacking = office.owe("payment_refused", {"amount_minor": 1})
+    # What no code of ours writes, but a row can hold: each raises something else.
+    odd = [{"tokens": [None]}, {"tokens": [[1]]}, {"at": 5}, {"balance_minor": {}}]
+    poison = [office.owe("payment_paid", {**PAID, **facts}) for facts in odd]
     office.owe()
     assert drain(office).taken == 1
-    for message_id in (strange, lacking):
+    for message_id in (strange, lacking, *poison):
         row = office.row(message_id)
         assert (row["state"], row["attempts"], row["last_error"]) == ("due", 0, "unwritable")
         assert row["due_in"] > timedelta(minutes=9)

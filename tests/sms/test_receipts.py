@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from app import markets
@@ -117,12 +120,17 @@ def test_a_language_that_was_dropped_becomes_the_default() -> None:
         ("payment_paid", {**PAID, "at": "yesterday"}),
         ("payment_paid", {**PAID, "amount_minor": "200"}),
         ("payment_paid", {**PAID, "tokens": None}),
+        ("payment_paid", {**PAID, "tokens": [None]}),
+        ("payment_paid", {**PAID, "at": None}),
+        ("payment_paid", {**PAID, "amount_minor": float("inf")}),
+        ("payment_paid", [PAID]),
         ("pin_changed", {}),
     ],
 )
-def test_what_cannot_be_written_says_so(kind: str, facts: dict[str, object]) -> None:
-    with pytest.raises(ReceiptError):
+def test_what_cannot_be_written_says_so(kind: str, facts: Any) -> None:
+    with pytest.raises(ReceiptError) as raised:
         render(BOOK, MARKET, kind, "en", facts)
+    assert not re.search(r"yesterday|\d{4}", str(raised.value)), "facts are nobody else's business"
 
 
 @pytest.mark.parametrize(

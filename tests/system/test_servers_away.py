@@ -214,10 +214,13 @@ def test_redis_killed_between_pin_and_receipt(ground: Ground) -> None:
     ground.paid_once(phone, meter)
 
 
-def test_without_postgresql_every_hop_answers_and_nothing_is_taken(ground: Ground) -> None:
+@pytest.mark.parametrize("away", [gone, silent])
+def test_without_postgresql_every_hop_answers_and_nothing_is_taken(
+    ground: Ground, away: Callable[[EmbeddedServer], AbstractContextManager[None]]
+) -> None:
     ground.wait_ready()
     sessions, sold = ground.sessions(), len(ground.world.sales())
-    with gone(ground.servers.postgres):
+    with away(ground.servers.postgres):
         for name, answer in next_hops(sessions).items():
             if name in NEEDS_DATABASE:
                 assert answer.startswith("END "), f"{name}: {answer}"
@@ -239,13 +242,31 @@ def test_without_postgresql_every_hop_answers_and_nothing_is_taken(ground: Groun
     ground.paid_once(phone, meter)
 
 
-def test_postgresql_restarted_under_workers(ground: Ground) -> None:
-    """Killed while the biller is being paid: the sale is found again and told once."""
+def test_a_silent_postgresql_holds_up_nobody(ground: Ground) -> None:
+    """More people than the web has threads: nobody waits behind those who wait."""
+    ground.wait_ready()
+    people = [Session(ground.world, ground.person().msisdn) for _ in range(20)]
+    with silent(ground.servers.postgres):
+        for _ in range(2):
+            with ThreadPoolExecutor(len(people)) as pool:
+                said = {call.result() for call in [pool.submit(in_time, p.dial) for p in people]}
+            assert said == {AWAY}
+            time.sleep(0.6)
+    ground.wait_ready()
+    for person in people:
+        assert "1 Pay bill" in person.dial()
+
+
+@pytest.mark.parametrize("away", [gone, silent])
+def test_postgresql_away_under_workers(
+    ground: Ground, away: Callable[[EmbeddedServer], AbstractContextManager[None]]
+) -> None:
+    """While the biller is being paid: the sale is found again and told once."""
     ground.wait_ready()
     phone, meter = ground.person(), fresh_meter()
     with on_its_way(ground, ground.at_the_pin(phone, meter)) as answer:
         wait_for(lambda: sold(ground.world, meter), 5, "the biller to have sold")
-        with gone(ground.servers.postgres):
+        with away(ground.servers.postgres):
             said = answer.result(10)
             assert said.startswith("END "), said
             assert "Nothing was taken" not in said

@@ -60,6 +60,7 @@ TEXTS = {
         "menus.t.outcome": "Last session: payment done",
         "refusals.not_a_number": "Digits only.",
         "refusals.too_much": "At most {most}.",
+        "refusals.too_poor": "Not enough money: you have {amount}",
         "refusals.pin_wrong": "Wrong PIN, {left} left.",
         "refusals.pin_locked": "Locked for {lock_minutes} min. Help: {care}",
     }
@@ -178,6 +179,7 @@ def first_pin(hop: Hop[Played], pin: str) -> str:
 
 
 def second_pin(hop: Hop[Played], pin: str) -> str:
+    hop.services.before_commit()
     return "changed" if hop.unseal("pin") == pin else "differ"
 
 
@@ -189,6 +191,7 @@ def to_swahili(hop: Hop[Played]) -> str:
 def check_pin(hop: Hop[Played], pin: str) -> str:
     if pin != PIN:
         raise DomainError("pin_wrong", left=1)
+    hop.services.before_commit()
     return "balance"
 
 
@@ -253,7 +256,8 @@ STATES: tuple[State[Played], ...] = (
         text="menus.t.balance_pin",
         accept=check_pin,
         goes=("balance",),
-        refusals=("pin_wrong",),
+        refusals=("pin_wrong", "too_much"),
+        ends=("too_poor",),
     ),
     End(
         "balance",

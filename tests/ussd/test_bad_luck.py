@@ -97,6 +97,26 @@ def test_redis_flushed_while_the_hop_runs(phone: Phone, redis: Redis, bench: Ben
     assert len(bench.played.paid) == 1
 
 
+@pytest.mark.parametrize(
+    ("keys", "typed", "outcome"),
+    [(("1", "500"), PIN, "Paid 500, number 1"), (("7", PIN), PIN, "PIN changed")],
+)
+def test_a_repeat_that_began_anew_does_not_answer_for_the_hop_that_committed(
+    phone: Phone, redis: Redis, bench: Bench, keys: tuple[str, ...], typed: str, outcome: str
+) -> None:
+    repeats = []
+
+    def lose_and_repeat() -> None:
+        redis.flushdb()
+        repeats.append(phone.again().text)
+
+    phone.keys(*keys)
+    bench.played.before_commit = lose_and_repeat
+    assert phone.reply(typed) == outcome
+    assert repeats[0].startswith("Hello")
+    assert phone.again() == phone.screen, "the outcome is stored over the new session"
+
+
 def test_redis_silent_after_the_commit(phone: Phone, redis: Redis, bench: Bench) -> None:
     phone.keys("1", "500")
     bench.played.after_commit = lambda: redis.execute_command("CLIENT", "PAUSE", 1500)

@@ -190,6 +190,35 @@ def test_the_private_reply_lives_a_minute_and_every_key_expires(phone: Phone, re
     assert [redis.ttl(key) <= 60 for key in redis.scan_iter()] == [True]
 
 
+@pytest.mark.parametrize(
+    ("keys", "code", "shown"),
+    [
+        (("4", PIN), "too_poor", "Not enough money: you have KES 1.00"),
+        (("4", PIN), "too_much", "At most KES 1.00.\nEnter PIN for the balance" + KEYS),
+        (("7", PIN), "", "The same PIN again" + KEYS),
+        (("7", PIN, "1111111111"), "", "Not the same"),
+        (("1", "500", PIN), "", "In progress. SMS follows"),
+    ],
+)
+def test_whatever_answers_a_right_secret_lives_a_minute(
+    phone: Phone, bench: Bench, redis: Redis, keys: tuple[str, ...], code: str, shown: str
+) -> None:
+    bench.played.outcome_after = 60
+
+    def refuse() -> None:
+        if code:
+            raise DomainError(code, amount_minor=100, most_minor=100)
+
+    bench.played.before_commit = refuse
+    assert phone.keys(*keys) == shown
+    assert [redis.ttl(key) <= 60 for key in redis.scan_iter()] == [True]
+
+
+def test_a_wrong_secret_leaves_the_time_to_try_again(phone: Phone, redis: Redis) -> None:
+    phone.keys("4", "1111111111")
+    assert [redis.ttl(key) > 200 for key in redis.scan_iter()] == [True]
+
+
 @pytest.mark.parametrize("event", ["end", "timeout"])
 def test_a_gateway_that_says_goodbye_gets_an_end(phone: Phone, event: str) -> None:
     phone.dial()

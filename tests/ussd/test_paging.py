@@ -82,6 +82,16 @@ def test_line_breaks_inside_a_page_stay() -> None:
     )
 
 
+def test_a_page_ends_with_a_whole_line_where_it_stays_mostly_full() -> None:
+    pages = paginate("one two three\nfour five six", (), none, TINY)
+    assert [page.text for page in pages] == ["one two three", "four five six"]
+
+
+def test_a_page_is_not_left_half_empty_for_a_line_break() -> None:
+    pages = paginate("one two\nthree four five", (), none, TINY)
+    assert [page.text for page in pages] == ["one two\nthree four", "five"]
+
+
 def test_a_footer_without_room_is_an_error() -> None:
     with pytest.raises(ValueError, match="no room"):
         paginate("some text here please", (), lambda _page, _more: "f" * 20, TINY)

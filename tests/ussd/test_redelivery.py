@@ -157,7 +157,7 @@ def test_a_redelivery_during_the_wait_gets_the_first_answer(bench: Bench, phone:
     assert len(bench.played.paid) == 1
 
 
-def test_whoever_gives_up_first_decides_the_bytes(session_redis_url: str) -> None:
+def test_a_repeat_without_a_place_to_wait_decides_nothing(session_redis_url: str) -> None:
     bench = Bench(session_redis_url, wait_places=1)
     bench.played.outcome_after = 0.3
     phone = bench.phone()
@@ -169,7 +169,21 @@ def test_whoever_gives_up_first_decides_the_bytes(session_redis_url: str) -> Non
         return phone.send(pay)  # no place to wait is free
 
     first, second = at_once(lambda: phone.send(pay), later)
-    assert first == second == Screen("In progress. SMS follows", open=False, name="late")
+    assert first == phone.send(pay) == Screen("Paid 500, number 1", open=False, name="paid")
+    assert second == Screen("In progress. SMS follows", open=False, name="late")
+
+
+def test_copies_of_a_confirmation_do_not_crowd_out_its_outcome(session_redis_url: str) -> None:
+    bench = Bench(session_redis_url, wait_places=4)
+    bench.played.before_commit = lambda: time.sleep(0.1)
+    bench.played.outcome_after = 0.3
+    phone = bench.phone()
+    phone.keys("1", "500")
+    pay = f"{phone.text}*{PIN}"
+    screens = at_once(*[lambda: phone.send(pay)] * 5)
+    paid = Screen("Paid 500, number 1", open=False, name="paid")
+    assert paid in screens
+    assert phone.send(pay) == paid, "those who could not wait have decided nothing"
 
 
 def test_a_further_input_during_the_wait_is_answered_by_the_outcome_and_never_runs(

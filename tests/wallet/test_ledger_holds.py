@@ -53,12 +53,17 @@ def test_counters_get_back_their_share_rounded_so_that_no_limit_widens(bank: Ban
     assert bank.used(sender, "day") == 502
 
 
-def test_a_refused_capture_leaves_the_hold(bank: Bank) -> None:
+def test_a_refused_capture_leaves_the_hold_and_no_money_for_the_next(bank: Bank) -> None:
     sender, other, payee = bank.account(100), bank.account(), bank.account()
     hold = bank.hold(sender, 60)
-    (answer,) = bank.post(posting((sender, payee, 60), (other, payee, 1), hold_id=hold.key))
-    assert answer.refusal == "insufficient_funds"
-    assert (bank.balance(sender), bank.available(sender)) == (100, 40)
+    refused, too_much, rest = bank.post(
+        posting((sender, payee, 60), (other, payee, 1), hold_id=hold.key),
+        posting((sender, payee, 41)),
+        posting((sender, payee, 40)),
+    )
+    assert (refused.refusal, too_much.refusal) == ("insufficient_funds", "insufficient_funds")
+    assert rest.refusal is None
+    assert (bank.balance(sender), bank.available(sender)) == (60, 0)
     assert bank.release(hold.key)
 
 

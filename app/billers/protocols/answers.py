@@ -51,12 +51,19 @@ class Customer:
 
 
 class InquiryError(Exception):
-    """An inquiry without a usable answer. `slow`: it ran out of time."""
+    """An inquiry that named nobody. `slow`: it ran out of time.
 
-    def __init__(self, reason: str, *, slow: bool) -> None:
+    `in_format`: the biller itself spoke, with `code`, so its breaker need not count a failure.
+    """
+
+    def __init__(
+        self, reason: str, *, slow: bool = False, in_format: bool = False, code: str = ""
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.slow = slow
+        self.in_format = in_format
+        self.code = code
 
 
 class Family(Protocol):

@@ -62,6 +62,7 @@ class DigiflazzPrepaid:
             answer = self._wire.post(
                 "/v1/inquiry-pln", body, seconds=self._rules.inquiry_timeout_seconds
             )
+            outcome = "unnamed"
             customer = read_inquiry(answer, customer_no)
             outcome = "known" if customer else "no_such_number"
             return customer
@@ -107,12 +108,10 @@ def read_transaction(
     answer: dict[str, Any], order: Order, rules: Biller, currency: Currency
 ) -> Answer:
     """Judge the JSON of a 200 answer to a purchase, by the rules at the head of this file."""
-    data = answer.get("data")
-    if not isinstance(data, dict):
+    form = _form(answer)
+    if form is None:
         return Answer(Outcome.UNKNOWN, "body_foreign")
-    code, status = data.get("rc"), data.get("status")
-    if not isinstance(code, str) or not _CODE.match(code) or not isinstance(status, str):
-        return Answer(Outcome.UNKNOWN, "body_foreign")
+    data, code, status = form
     if data.get("ref_id") != order.biller_ref:
         return Answer(Outcome.UNKNOWN, "other_reference", code)
     if data.get("customer_no") != order.customer_no:
@@ -125,6 +124,17 @@ def read_transaction(
     if outcome is Outcome.PAID and type(deposit) is int:  # other answers write 0, and mean nothing
         deposit_minor = deposit * currency.minor_per_major
     return Answer(outcome, reason, code, True, sold, deposit_minor)
+
+
+def _form(answer: dict[str, Any]) -> tuple[dict[str, Any], str, str] | None:
+    """Data, code and status of an answer in this family's format; None for any other."""
+    data = answer.get("data")
+    if not isinstance(data, dict):
+        return None
+    code, status = data.get("rc"), data.get("status")
+    if not isinstance(code, str) or not _CODE.match(code) or not isinstance(status, str):
+        return None
+    return data, code, status
 
 
 def _judge(
@@ -147,17 +157,22 @@ def _judge(
 def read_inquiry(answer: dict[str, Any], customer_no: str) -> Customer | None:
     """The customer of a 200 answer, None for a number that the biller does not know.
 
-    Raises WireError for any other answer.
+    Raises InquiryError for any other answer, `in_format` when it is the biller's own.
     """
-    data = answer.get("data")
-    if not isinstance(data, dict) or data.get("customer_no") not in (customer_no, None):
-        raise WireError("body_foreign")
-    code, status, name = data.get("rc"), data.get("status"), data.get("name")
+    form = _form(answer)
+    if form is None:
+        raise InquiryError("body_foreign")
+    data, code, status = form
+    if data.get("customer_no") not in (customer_no, None):
+        raise InquiryError("other_customer", code=code)
     if (code, status) == (NO_SUCH_NUMBER_CODE, FAILED):
         return None
-    if (code, status) != (PAID_CODE, SUCCESS) or data.get("customer_no") != customer_no:
-        raise WireError("not_answered")
+    if (code, status) != (PAID_CODE, SUCCESS):
+        raise InquiryError("code_not_final", in_format=True, code=code)
+    if data.get("customer_no") != customer_no:
+        raise InquiryError("other_customer", code=code)
+    name = data.get("name")
     shown = " ".join(_NOT_SHOWN.sub(" ", name).split()) if isinstance(name, str) else ""
     if not shown:
-        raise WireError("body_foreign")
+        raise InquiryError("nameless", in_format=True, code=code)
     return Customer(customer_no, shown[:LONGEST_NAME])

@@ -64,6 +64,11 @@ def product_facts(hop: Hop[Services]) -> dict[str, object]:
     return {"product": product.name, "digits": product.customer_digits}
 
 
+def name_facts(hop: Hop[Services]) -> dict[str, object]:
+    """Only the name: a product of an earlier payment may have left the market file."""
+    return {"product": catalogue.product_name(hop.market, hop.data["product"])}
+
+
 def parse_meter(hop: Hop[Services], typed: str) -> str:
     _, _, product = catalogue.find(hop.market, hop.data["product"])
     return catalogue.customer_number(product, typed)
@@ -214,10 +219,9 @@ def _view(hop: Hop[Services]) -> PaymentView:
 
 def outcome_facts(hop: Hop[Services]) -> dict[str, object]:
     view = _view(hop)
-    _, _, product = catalogue.find(hop.market, view.product_code)
     tokens = [grouped(token) for token in view.tokens]
     return {
-        "product": product.name,
+        "product": catalogue.product_name(hop.market, view.product_code),
         "customer_no": view.customer_no,
         "amount_minor": view.amount_minor,
         "fee_minor": view.fee_minor,
@@ -280,8 +284,8 @@ STATES: tuple[State[Any], ...] = (
         slow=True,
         crowded="bill.slow",
     ),
-    End("bill.slow", text="menus.bill.slow", facts=product_facts),
-    End("bill.down", text="menus.bill.down", facts=product_facts),
+    End("bill.slow", text="menus.bill.slow", facts=name_facts),
+    End("bill.down", text="menus.bill.down", facts=name_facts),
     Ask(
         "bill.amount",
         text="menus.bill.amount",

@@ -50,9 +50,8 @@ def choose_payment(hop: Hop[Services], payment_id: str) -> str:
 def payment_facts(hop: Hop[Services]) -> dict[str, object]:
     payment_id = uuid.UUID(hop.data["payment"])
     view = hop.services.db.transact(lambda session: payments.outcome(session, payment_id))
-    _, _, product = catalogue.find(hop.market, view.product_code)
     return {
-        "product": product.name,
+        "product": catalogue.product_name(hop.market, view.product_code),
         "customer_no": view.customer_no,
         "amount_minor": view.amount_minor,
         "fee_minor": view.fee_minor,

@@ -1,0 +1,83 @@
+"""A process that refuses to start names the setting, and never quotes a value."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from app.settings import DEMO_KEY, Settings
+from tests.world import ROOT
+
+KEY = base64.b64encode(b"a-key-that-nobody-may-see-in-log").decode()
+STARTS = {
+    "web": ("-c", "from app.factory import create_web; create_web()"),
+    "web server": ("-m", "gunicorn", "--config", "gunicorn.conf.py", "app.factory:create_web()"),
+    "worker": ("-m", "workers", "payments"),
+}
+BROKEN = {
+    "PIN_KEYS": KEY,
+    "SESSION_KEY": KEY[:-8],
+    "BILLER_CREDENTIALS": json.dumps({"stima": {"url": "https://b", "api_key": KEY}}),
+}
+BROKEN_TOO = {
+    "PIN_KEYS": f"one:{KEY}",
+    "SESSION_KEY": f"{KEY}!",
+    "BILLER_CREDENTIALS": json.dumps({"stima": KEY}),
+    "PORT": "0",
+}
+BROKEN_JSON = {"BILLER_CREDENTIALS": f'{{"stima":{{"api_key":"{KEY}"'}
+CASES = [(name, {name: value}) for case in (BROKEN, BROKEN_TOO) for name, value in case.items()]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(("name", "broken"), [*CASES, ("BILLER_CREDENTIALS", BROKEN_JSON)])
+def test_a_broken_value_is_named_and_not_quoted(
+    start: str, name: str, broken: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, *STARTS[start]],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "CALLBACK_TOKEN": KEY, "AT_API_KEY": KEY, **broken},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode > 0, said
+    assert name.lower() in said.lower()
+    for hidden in (KEY, KEY[:-8], KEY[:12]):
+        assert hidden not in said
+
+
+LIVE = {
+    "callback_token": "t" * 32,
+    "pin_keys": f"1:{KEY}",
+    "session_key": KEY,
+    "at_username": "kibanda",
+    "at_api_key": "real",
+    "at_api_url": "https://api.africastalking.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("callback_token", "demo"),
+        ("pin_keys", f"1:{DEMO_KEY}"),
+        ("session_key", DEMO_KEY),
+        ("at_username", "sandbox"),
+        ("at_api_key", "demo-at-key"),
+        ("at_api_url", "http://127.0.0.1:8001"),
+        ("kibanda_failpoint", "sms.after_send"),
+    ],
+)
+def test_what_is_the_demos_is_refused_outside_it(name: str, value: str) -> None:
+    Settings(**LIVE).refuse_demo_secrets()  # type: ignore[arg-type]  # as the environment gives it
+    with pytest.raises(ValueError, match=f"^{name.upper()} "):
+        Settings(**{**LIVE, name: value}).refuse_demo_secrets()  # type: ignore[arg-type]
