@@ -31,6 +31,7 @@ SENTENCES = {
     "proposal_open": "There is an open proposal already: approve it or withdraw it.",
     "resolution_does_not_fit": "A payment that is {state} cannot be decided as {decision}.",
     "same_person": "Who proposes may not approve; ask somebody else.",
+    "staff_name_missing": "Say who you are: --as needs a name.",
     "token_invalid": "A sale has a token of 20 digits; without a sale there is none.",
 }
 

@@ -91,9 +91,7 @@ def balances(session: Session, account_ids: Sequence[int]) -> dict[int, Balance]
             held_minor=held,
             available_minor=in_it if house else in_it - held - floor,
         )
-        for account_id, held, floor, house, in_it in rows(
-            session, BALANCES, (array(account_ids),)
-        )
+        for account_id, held, floor, house, in_it in rows(session, BALANCES, (array(account_ids),))
     }
 
 

@@ -24,9 +24,7 @@ def new_key() -> UUID:
 
 def derived_key(parent: UUID, *parts: str) -> UUID:
     """The key of a step of something that has a key: the same parts give the same key for ever."""
-    return _version_7(
-        (parent.int & _TIME_MASK) >> _RANDOM_BITS, _hashed(str(parent), *parts)
-    )
+    return _version_7((parent.int & _TIME_MASK) >> _RANDOM_BITS, _hashed(str(parent), *parts))
 
 
 def period_key(kind: str, subject: str, period_start: datetime) -> UUID:

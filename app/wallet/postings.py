@@ -157,9 +157,7 @@ def record_bank_line(
     Raises IntegrityError-like DBAPIError when the line is there with other content.
     """
     key = period_key("bank_line", line_id, datetime.combine(booked_on, time(), UTC))
-    (new,) = call(
-        session, RECORD_LINE, (line_id, key, amount_minor, currency, booked_on, maker)
-    )
+    (new,) = call(session, RECORD_LINE, (line_id, key, amount_minor, currency, booked_on, maker))
     return bool(new)
 
 

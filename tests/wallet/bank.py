@@ -122,9 +122,7 @@ class Bank:
 
     def release(self, hold_id: UUID) -> bool:
         """The hold's money given back."""
-        return self.run(
-            lambda session: ledger.release(session, hold_id, reason="test", now=NOW)
-        )
+        return self.run(lambda session: ledger.release(session, hold_id, reason="test", now=NOW))
 
     def reverse(self, posting_id: int | None, *, key: UUID | None = None) -> ledger.Reversal:
         """A posting taken back."""
@@ -165,7 +163,9 @@ class Bank:
 
 def posting(*moves: tuple[int, int, int], key: UUID | None = None, **more: Any) -> Posting:
     """A posting of (debit, credit, amount) moves, with a fresh key unless told."""
-    return Posting(key or new_key(), more.pop("kind", "test"), tuple(Move(*m) for m in moves), **more)
+    return Posting(
+        key or new_key(), more.pop("kind", "test"), tuple(Move(*m) for m in moves), **more
+    )
 
 
 def count(account_id: int, amount_minor: int, cap_minor: int, name: str = "day") -> Count:

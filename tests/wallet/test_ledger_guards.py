@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from app.db import Database
+from app.wallet import ledger
 from tests.wallet.bank import Bank
 
 TABLES = (
@@ -26,7 +27,12 @@ TABLES = (
     "postings",
     "postings_default",
 )
-WRITES = ("DELETE FROM {}", "TRUNCATE {}", "UPDATE {0} SET {1} = {1}", "INSERT INTO {} DEFAULT VALUES")
+WRITES = (
+    "DELETE FROM {}",
+    "TRUNCATE {}",
+    "UPDATE {0} SET {1} = {1}",
+    "INSERT INTO {} DEFAULT VALUES",
+)
 LEDGER_FUNCTIONS = {
     "approve_bank_line_v1",
     "clear_expiry_v1",
@@ -57,7 +63,10 @@ INNER_FUNCTIONS = {
 def test_the_application_cannot_write(ledger_db: Database, table: str, write: str) -> None:
     with ledger_db.engine.connect() as connection:
         column = connection.execute(
-            text("SELECT attname FROM pg_attribute WHERE attrelid = CAST(:t AS regclass) AND attnum = 2"),
+            text(
+                "SELECT attname FROM pg_attribute"
+                " WHERE attrelid = CAST(:t AS regclass) AND attnum = 2"
+            ),
             {"t": table},
         ).scalar_one()
         with pytest.raises(DBAPIError, match="permission denied"):
@@ -80,7 +89,8 @@ def test_every_table_is_named_above(owner_db: Database) -> None:
                 "SELECT inhrelid::regclass::text FROM pg_inherits"
                 " WHERE inhparent IN ('moves'::regclass, 'postings'::regclass,"
                 " 'posting_keys'::regclass)"
-                " AND has_table_privilege('kibanda_app', inhrelid, 'INSERT, UPDATE, DELETE, TRUNCATE')"
+                " AND has_table_privilege("
+                "'kibanda_app', inhrelid, 'INSERT, UPDATE, DELETE, TRUNCATE')"
             )
         ).all()
     assert writable == []
@@ -124,13 +134,13 @@ def test_the_inner_functions_are_refused(ledger_db: Database) -> None:
         ("UPDATE accounts SET held = balance + 1 WHERE id = :id", "accounts_floor"),
         ("UPDATE accounts SET held = -1 WHERE id = :id", "accounts_floor"),
         (
-            "INSERT INTO moves (posting_id, posted_at, line, debit, credit, amount_minor)"
-            " VALUES (1, now(), 1, :id, :id + 1, 0)",
-            "moves_form",
+            """INSERT INTO moves (posting_id, posted_at, line, debit, credit, amount_minor)
+            VALUES (1, now(), 1, :id, :id + 1, 0)""",
+            "positive_minor",
         ),
         (
-            "INSERT INTO holds (id, account_id, amount_minor, reference, held_at)"
-            " VALUES (gen_random_uuid(), :id, 0, '', now())",
+            """INSERT INTO holds (id, account_id, amount_minor, reference, held_at)
+            VALUES (gen_random_uuid(), :id, 0, '', now())""",
             "holds_amount",
         ),
         (
@@ -138,8 +148,8 @@ def test_the_inner_functions_are_refused(ledger_db: Database) -> None:
             "limit_counters_used",
         ),
         (
-            "INSERT INTO bank_lines (id, key, amount_minor, currency, booked_on, maker, checker)"
-            " VALUES ('x' || :id, gen_random_uuid(), 1, 'KES', now(), 'one', 'one')",
+            """INSERT INTO bank_lines (id, key, amount_minor, currency, booked_on, maker, checker)
+            VALUES ('x' || :id, gen_random_uuid(), 1, 'KES', now(), 'one', 'one')""",
             "bank_lines_four_eyes",
         ),
     ],
@@ -182,8 +192,6 @@ def test_accounts_that_cannot_be_opened(
 
 
 def test_maker_cannot_be_checker(bank: Bank) -> None:
-    from app.wallet import ledger
-
     line = bank.line(100, checker=None)
     with pytest.raises(DBAPIError, match="bank_lines_four_eyes"):
         bank.run(lambda session: ledger.approve_bank_line(session, line_id=line, checker="m"))

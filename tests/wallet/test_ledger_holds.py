@@ -128,14 +128,19 @@ HOLD_LADDER: list[tuple[str, Callable[[Bank], ledger.Answer]]] = [
     ("account_unknown", lambda bank: bank.hold(10**12, -1)),
     ("account_unknown", lambda bank: bank.hold(bank.house("fees"), 1)),
     ("account_unknown", lambda bank: bank.hold(bank.account(), -1, counts=(count(10**12, 1, 0),))),
-    ("amount_not_positive", lambda bank: bank.hold((a := bank.account()), 0, counts=(count(a, 2, 1),))),
+    (
+        "amount_not_positive",
+        lambda bank: bank.hold((a := bank.account()), 0, counts=(count(a, 2, 1),)),
+    ),
     ("limit_day", lambda bank: bank.hold((a := bank.account()), 1, counts=(count(a, 2, 1),))),
     ("insufficient_funds", lambda bank: bank.hold(bank.account(5), 6)),
 ]
 
 
 @pytest.mark.parametrize(("refusal", "ask"), HOLD_LADDER)
-def test_the_ladder_of_holds(bank: Bank, refusal: str, ask: Callable[[Bank], ledger.Answer]) -> None:
+def test_the_ladder_of_holds(
+    bank: Bank, refusal: str, ask: Callable[[Bank], ledger.Answer]
+) -> None:
     assert ask(bank).refusal == refusal
 
 

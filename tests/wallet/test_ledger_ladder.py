@@ -1,5 +1,7 @@
-"""Every refusal of a posting, in the ladder's order. Each row breaks its rule and, where it can, the
-rules below it too, so the test also says which one is answered first.
+"""Every refusal of a posting, in the ladder's order.
+
+Each row breaks its rule and, where it can, rules below it too, so the test also says which one is
+answered first.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ def reversed_before(bank: Bank) -> Posting:
 
 
 def account_unknown(bank: Bank) -> Posting:
-    return posting((bank.account(), NOBODY, -1), (bank.account(), bank.account(0, currency="TZS"), 0))
+    return posting(
+        (bank.account(), NOBODY, -1), (bank.account(), bank.account(0, currency="TZS"), 0)
+    )
 
 
 def account_of_a_limit_unknown(bank: Bank) -> Posting:
@@ -95,9 +99,7 @@ def authority_case_takes_from_fees(bank: Bank) -> Posting:
 
 def authority_case_makes_a_persons_money(bank: Bank) -> Posting:
     bank.send(bank.account(5), bank.house("settlement:test"), 5)
-    return posting(
-        (bank.house("settlement:test"), bank.account(), 1), authority=f"case:{uuid4()}"
-    )
+    return posting((bank.house("settlement:test"), bank.account(), 1), authority=f"case:{uuid4()}")
 
 
 def authority_posting_gave_less(bank: Bank) -> Posting:
@@ -111,9 +113,7 @@ def authority_posting_gave_less(bank: Bank) -> Posting:
 
 def authority_posting_gave_to_another(bank: Bank) -> Posting:
     paid = bank.send(bank.account(5), bank.house("fees"), 5)
-    return posting(
-        (bank.house("tax"), bank.account(), 5), authority=f"posting:{paid.posting_id}"
-    )
+    return posting((bank.house("tax"), bank.account(), 5), authority=f"posting:{paid.posting_id}")
 
 
 def authority_bank_line_of_another_amount(bank: Bank) -> Posting:
@@ -159,8 +159,10 @@ def hold_too_small(bank: Bank) -> Posting:
     sender = bank.account(5)
     hold = bank.hold(sender, 5)
     return posting(
-        (sender, bank.account(), 3), (sender, bank.account(), 3),
-        hold_id=hold.key, counts=(count(sender, 2, 1),),
+        (sender, bank.account(), 3),
+        (sender, bank.account(), 3),
+        hold_id=hold.key,
+        counts=(count(sender, 2, 1),),
     )
 
 

@@ -73,30 +73,29 @@ class Model:
     given: dict[str, dict[int, int]] = field(default_factory=dict)  # by authority, to the house
 
     def held(self, account: int) -> int:
-        return sum(h.amount for h in self.holds.values() if h.account == account and h.state == "held")
+        return sum(
+            h.amount for h in self.holds.values() if h.account == account and h.state == "held"
+        )
 
     def left(self, account: int) -> int:
         return self.money[account] - self.held(account)
 
-    def known(self, key: UUID, asked: object) -> str | type[Ellipsis] | None:
-        """The refusal that is stored for a key, or Ellipsis for a new one."""
-        if key not in self.answers:
-            return ...  # type: ignore[return-value]
+    def again(self, key: UUID, asked: object) -> str | None:
+        """The refusal that a key hears which was answered before."""
         before, refusal = self.answers[key]
         if before != asked:
             return "key_reused"
         return "reversed" if key in self.gone else refusal
 
     def post(self, posting: Posting) -> str | None:
-        refusal = self.known(posting.key, asked := (posting.moves, posting.reference, posting.counts,
-                                                   posting.hold_id, posting.authority))
-        if refusal is ...:
-            trial = deepcopy(self)
-            refusal = trial._judge(posting)
-            if refusal is None:
-                self.__dict__ = trial.__dict__
-            self.answers[posting.key] = (asked, refusal)
-        return refusal  # type: ignore[return-value]
+        if posting.key in self.answers:
+            return self.again(posting.key, posting)
+        trial = deepcopy(self)
+        refusal = trial._judge(posting)
+        if refusal is None:
+            self.__dict__ = trial.__dict__
+        self.answers[posting.key] = (posting, refusal)
+        return refusal
 
     def _judge(self, posting: Posting) -> str | None:
         hold = self.holds.get(posting.hold_id) if posting.hold_id else None
@@ -161,11 +160,12 @@ class Model:
             self.money[move.credit] += move.amount_minor
         return None
 
-    def hold(self, key: UUID, account: int, amount: int, counts: Sequence[Count], expires: bool
-             ) -> str | None:
-        refusal = self.known(key, asked := ("hold", account, amount, tuple(counts)))
-        if refusal is not ...:
-            return refusal  # type: ignore[return-value]
+    def hold(
+        self, key: UUID, account: int, amount: int, counts: Sequence[Count], expires: bool
+    ) -> str | None:
+        asked = ("hold", account, amount, tuple(counts))
+        if key in self.answers:
+            return self.again(key, asked)
         trial = deepcopy(self)
         refusal = "amount_not_positive" if amount <= 0 else trial._count(counts)
         refusal = refusal or ("insufficient_funds" if self.left(account) < amount else None)
@@ -327,15 +327,27 @@ class LedgerMachine(RuleBasedStateMachine):
         key = new_key()
         counts = [Count(self.account(a), n, TODAY, minor, CAP) for a, n, minor in counted]
         for replayed in (False, True):
-            answer = self.bank.hold(self.account(payer), amount, key=key, counts=counts,
-                                    expires_at=SOON if expires else None)
-            assert answer.refusal == self.model.hold(key, self.account(payer), amount, counts, expires)
+            answer = self.bank.hold(
+                self.account(payer),
+                amount,
+                key=key,
+                counts=counts,
+                expires_at=SOON if expires else None,
+            )
+            assert answer.refusal == self.model.hold(
+                key, self.account(payer), amount, counts, expires
+            )
             assert answer.replayed is replayed
         return key
 
     @rule(
-        target=asked, key=holds, payer=st.integers(0, PEOPLE - 1), payee=sides,
-        part=st.integers(1, 120), more=st.integers(0, 60), counted=limits,
+        target=asked,
+        key=holds,
+        payer=st.integers(0, PEOPLE - 1),
+        payee=sides,
+        part=st.integers(1, 120),
+        more=st.integers(0, 60),
+        counted=limits,
     )
     def capture(
         self, key: UUID, payer: int, payee: int, part: int, more: int, counted: list[Any]

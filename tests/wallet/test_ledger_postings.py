@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_refusal_is_the_answer_for_ever(bank: Bank) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_everything_that_was_asked_is_in_the_fingerprint(
-    bank: Bank, change: dict[str, object]
+    bank: Bank, change: dict[str, Any]
 ) -> None:
     sent = posting((bank.account(10), bank.account(), 10))
     bank.post(sent)
@@ -157,13 +158,17 @@ def test_late_money_leaves_suspense_and_settlement_once(bank: Bank, what: str) -
     assert bank.send(settlement, suspense, 5, authority=authority).refusal == "authority_used"
 
 
+def deposit(bank: Bank, line: str, account: int) -> ledger.Answer:
+    return bank.run(
+        lambda session: ledger.deposit(session, bank_line_id=line, account_id=account, now=NOW)
+    )
+
+
 def test_a_deposit_is_issued_once_whatever_is_retried(bank: Bank) -> None:
     account, trust = bank.account(), bank.house("trust_bank")
     line, before = bank.line(500), bank.balance(trust)
-    ask = lambda to: bank.run(  # noqa: E731
-        lambda session: ledger.deposit(session, bank_line_id=line, account_id=to, now=NOW)
-    )
-    first, again, other = ask(account), ask(account), ask(bank.account())
+    first, again = deposit(bank, line, account), deposit(bank, line, account)
+    other = deposit(bank, line, bank.account())
     assert (first.refusal, first.replayed, again.replayed) == (None, False, True)
     assert again.posting_id == first.posting_id
     assert other.refusal == "key_reused"
@@ -173,13 +178,10 @@ def test_a_deposit_is_issued_once_whatever_is_retried(bank: Bank) -> None:
 
 def test_a_deposit_waits_for_the_checker(bank: Bank) -> None:
     account, line = bank.account(), bank.line(500, checker=None)
-    ask = lambda: bank.run(  # noqa: E731
-        lambda session: ledger.deposit(session, bank_line_id=line, account_id=account, now=NOW)
-    )
-    assert ask().refusal == "authority_invalid"
+    assert deposit(bank, line, account).refusal == "authority_invalid"
     assert bank.run(lambda s: ledger.approve_bank_line(s, line_id=line, checker="c"))
     assert not bank.run(lambda s: ledger.approve_bank_line(s, line_id=line, checker="d"))
-    assert ask().refusal is None
+    assert deposit(bank, line, account).refusal is None
 
 
 def test_money_leaves_the_trust_bank_against_its_own_line(bank: Bank) -> None:
@@ -191,15 +193,23 @@ def test_money_leaves_the_trust_bank_against_its_own_line(bank: Bank) -> None:
 
 
 def test_a_bank_line_is_recorded_once(bank: Bank) -> None:
-    again = lambda line, amount: bank.run(  # noqa: E731
-        lambda session: ledger.record_bank_line(
-            session, line_id=line, amount_minor=amount, currency="KES", booked_on=TODAY, maker="x"
-        )
-    )
     line = bank.line(5)
-    assert again(line, 5) is False
+
+    def again(amount_minor: int) -> bool:
+        return bank.run(
+            lambda session: ledger.record_bank_line(
+                session,
+                line_id=line,
+                amount_minor=amount_minor,
+                currency="KES",
+                booked_on=TODAY,
+                maker="x",
+            )
+        )
+
+    assert again(5) is False
     with pytest.raises(DBAPIError, match="other content"):
-        again(line, 6)
+        again(6)
 
 
 def test_a_reversal_gives_back_what_is_left(bank: Bank) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -19,10 +20,9 @@ def test_a_statement_pages_without_gap_or_repeat(bank: Bank) -> None:
     for amount in range(1, 8):
         bank.send(one, two, amount, reference=f"r{amount}")
         bank.send(two, one, 1)
-    lines, before = [], None
-    while page := bank.run(
-        lambda session: ledger.statement(session, one, before_seq=before, limit=4)
-    ):
+    lines: list[ledger.StatementLine] = []
+    before: int | None = None
+    while page := bank.run(partial(ledger.statement, account_id=one, before_seq=before, limit=4)):
         assert len(page) <= 4
         lines += page
         before = page[-1].seq
@@ -42,9 +42,7 @@ def test_a_statement_crosses_months(bank: Bank) -> None:
     one, two = bank.account(100), bank.account()
     for days in (0, 40, 400, 4000):
         when = NOW + timedelta(days=days)
-        bank.post(
-            posting((one, two, 1), key=period_key("send", f"{one} {days}", when)), now=when
-        )
+        bank.post(posting((one, two, 1), key=period_key("send", f"{one} {days}", when)), now=when)
     lines = bank.run(lambda session: ledger.statement(session, one))
     assert [line.seq for line in lines] == [5, 4, 3, 2, 1]
     assert bank.verify() == []
@@ -109,10 +107,10 @@ def test_months_are_made_ahead_and_take_what_waited_in_the_default(
     one, two = bank.account(10), bank.account()
     when = datetime(2041, 5, 31, 23, 59, 59, tzinfo=UTC)
     bank.post(posting((one, two, 4), key=period_key("send", str(one), when)), now=when)
-    make = lambda: bank.run(  # noqa: E731
-        lambda s: ledger.make_partitions(s, first_month=date(2041, 5, 9), months=2)
-    )
-    assert (make(), make()) == (4, 0)
+    for made in (4, 0):
+        assert made == bank.run(
+            lambda s: ledger.make_partitions(s, first_month=date(2041, 5, 9), months=2)
+        )
     with owner_db.engine.connect() as connection:
         where = connection.execute(
             text("SELECT tableoid::regclass::text FROM moves WHERE debit = :id"), {"id": one}

@@ -1,4 +1,4 @@
-"""verify finds it: one rule broken at a time, by the owner, in a transaction that is rolled back."""
+"""verify finds it: one rule broken at a time, by the owner, in a transaction rolled back."""
 
 from __future__ import annotations
 
@@ -13,39 +13,62 @@ from tests.wallet.bank import Bank, count, posting
 # Rule, what breaks it, and the other rules that see the same. :id is an account with a balance of
 # 40 and a hold of 10; :posting its sending of 50; :reversed a posting that was taken back.
 BREAKS: list[tuple[str, str, set[str]]] = [
-    ("sum_zero", "UPDATE accounts SET balance = balance + 1 WHERE id = :id",
-     {"balance_replay", "identity"}),
+    (
+        "sum_zero",
+        "UPDATE accounts SET balance = balance + 1 WHERE id = :id",
+        {"balance_replay", "identity"},
+    ),
     ("balance_replay", "UPDATE accounts SET seq = seq + 1 WHERE id = :id", set()),
-    ("balance_replay", "INSERT INTO house_pending VALUES (:fees, 1), (:fees, -2), (:fees, 1), "
-     "(:tax, 5), (:fees, -5)", set()),
-    ("sequence", "UPDATE moves SET debit_balance = debit_balance + 1 WHERE posting_id = :posting",
-     set()),
+    (
+        "balance_replay",
+        "INSERT INTO house_pending VALUES (:fees, 5), (:fees, -10), (:tax, 5)",
+        set(),
+    ),
+    (
+        "sequence",
+        "UPDATE moves SET debit_balance = debit_balance + 1 WHERE posting_id = :posting",
+        set(),
+    ),
     ("sequence", "UPDATE moves SET debit_seq = debit_seq + 5 WHERE posting_id = :posting", set()),
     ("sides", "UPDATE moves SET debit_seq = NULL WHERE posting_id = :posting", {"sequence"}),
-    ("sides", "UPDATE moves SET credit = :foreign WHERE posting_id = :posting",
-     {"balance_replay", "sequence"}),
+    (
+        "sides",
+        "UPDATE moves SET credit = :foreign WHERE posting_id = :posting",
+        {"balance_replay", "sequence"},
+    ),
     ("held", "UPDATE accounts SET held = held - 1 WHERE id = :id", set()),
     ("held", "UPDATE holds SET amount_minor = amount_minor + 1 WHERE id = :hold", set()),
-    ("floors", "ALTER TABLE accounts DROP CONSTRAINT accounts_floor;"
-     " UPDATE accounts SET floor_minor = 100 WHERE id = :id", {"accounts", "sequence"}),
+    (
+        "floors",
+        """ALTER TABLE accounts DROP CONSTRAINT accounts_floor;
+        UPDATE accounts SET floor_minor = 100 WHERE id = :id""",
+        {"accounts", "sequence"},
+    ),
     ("captures", "UPDATE holds SET captured_minor = 6 WHERE posting_id = :captured", set()),
     ("captures", "UPDATE postings SET hold_id = NULL WHERE id = :captured", set()),
     ("counters", "UPDATE limit_counters SET used = 1 WHERE account_id = :id", set()),
     ("keys", "DELETE FROM posting_keys WHERE posting_id = :posting", set()),
     ("keys", "UPDATE posting_keys SET posting_id = NULL WHERE posting_id = :posting", set()),
+    ("keys", "UPDATE posting_keys SET refusal = 'x' WHERE posting_id = :posting", set()),
     ("keys", "DELETE FROM posting_keys WHERE key = :hold", set()),
     ("orphans", "DELETE FROM postings WHERE id = :posting", {"keys"}),
-    ("orphans", "DELETE FROM moves WHERE posting_id = :posting",
-     {"balance_replay", "sequence"}),
+    ("orphans", "DELETE FROM moves WHERE posting_id = :posting", {"balance_replay", "sequence"}),
     ("orphans", "INSERT INTO limit_counters VALUES (1000000000, 'x', now(), 1)", set()),
     ("reversals", "UPDATE posting_keys SET reversed_by = NULL WHERE posting_id = :reversed", set()),
     ("authorities", "DELETE FROM authorities WHERE authority = 'posting:' || :reversed", set()),
     ("authorities", "UPDATE postings SET authority = NULL WHERE reference = :deposit", set()),
-    ("authorities", "UPDATE moves SET amount_minor = amount_minor + 1 WHERE posting_id = :taking",
-     {"balance_replay", "sequence"}),
+    (
+        "authorities",
+        "UPDATE moves SET amount_minor = amount_minor + 1 WHERE posting_id = :taking",
+        {"balance_replay", "sequence"},
+    ),
     ("trust_bank", "UPDATE bank_lines SET posting_id = NULL WHERE id = :deposit", set()),
-    ("trust_bank", "ALTER TABLE bank_lines DROP CONSTRAINT bank_lines_four_eyes;"
-     " UPDATE bank_lines SET checker = maker WHERE id = :deposit", set()),
+    (
+        "trust_bank",
+        """ALTER TABLE bank_lines DROP CONSTRAINT bank_lines_four_eyes;
+        UPDATE bank_lines SET checker = maker WHERE id = :deposit""",
+        set(),
+    ),
     ("accounts", "UPDATE accounts SET floor_minor = -1 WHERE id = :id", set()),
 ]
 

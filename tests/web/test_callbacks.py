@@ -111,7 +111,7 @@ def test_no_log_holds_a_token(world: World) -> None:
             f"POST {target}?token={token}&b={'x' * 9000} HTTP/1.1",
         ):
             assert raw(world, f"{line}\r\nHost: x\r\n\r\n".encode()).startswith(b"HTTP/1.1 4")
-    web = wait_for(lambda: log if "request line" in (log := world.logs()) else "", 5, "the log")
+    web = wait_for(lambda: log if "RequestLine" in (log := world.logs()) else "", 5, "the log")
     assert guess not in web
     assert not re.findall(r"token=demo[^\n]*", web)
     serves(world)

@@ -52,7 +52,7 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     news = _news(hop, session, person)
     if news:
         hop.data["news"] = news
-    latest = payments.last_customers(session, person.id, limit=1)
+    latest = payments.last_customers(session, person.id, market=hop.market, limit=1)
     if latest:
         hop.data["again"] = [latest[0].product_code, latest[0].customer_no]
     return person

@@ -15,6 +15,9 @@ UNION ALL
 SELECT p.key, format('%s postings with this key', count(*))
 FROM postings p GROUP BY p.key HAVING count(*) > 1
 UNION ALL
+SELECT key, format('posting %s and refused %s', posting_id, refusal)
+FROM posting_keys WHERE posting_id IS NOT NULL AND refusal IS NOT NULL
+UNION ALL
 SELECT coalesce(k.key, h.id), 'a key without its hold, or a hold without its key'
 FROM (SELECT key FROM posting_keys WHERE posting_id IS NULL AND refusal IS NULL) AS k
 FULL JOIN holds h ON h.id = k.key
