@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import resource
 import subprocess
 import tempfile
 import threading
@@ -59,24 +60,24 @@ ONE = (
     + KEY.format(":r")
     + "], ARRAY["
     + KEY.format(":r")
-    + """], ARRAY['send'], ARRAY['bench'], ARRAY[NULL::text], ARRAY[NULL::uuid],
+    + """], ARRAY['send'], ARRAY['bench'], NULL, NULL,
     ARRAY[{moves}], ARRAY[{debits}]::bigint[], ARRAY[{credits}]::bigint[],
-    ARRAY[{amounts}]::bigint[], ARRAY[{counts}], {columns});
+    ARRAY[{amounts}]::bigint[], {counts}, {columns});
 """
 )
-NO_COUNTS = "'{}', '{}', '{}', '{}', '{}'"
+NO_COUNTS = "NULL, NULL, NULL, NULL, NULL"
 TRANSFER = HEAD + ONE.format(
-    moves=1, debits=":a", credits=":b", amounts=100, counts=0, columns=NO_COUNTS
+    moves=1, debits=":a", credits=":b", amounts=100, counts="NULL", columns=NO_COUNTS
 )
 HOT = HEAD + ONE.format(
-    moves=1, debits=":a", credits=":settlement", amounts=100, counts=0, columns=NO_COUNTS
+    moves=1, debits=":a", credits=":settlement", amounts=100, counts="NULL", columns=NO_COUNTS
 )
 SEND = HEAD + ONE.format(
     moves=4,
     debits=":a, :a, :a, :a",
     credits=":b, :fees, :tax, :commission",
     amounts="100, 7, 2, 1",
-    counts=3,
+    counts="ARRAY[3]",
     columns="ARRAY[:a, :a, :a]::bigint[], ARRAY['day', 'month', 'times'],"
     " ARRAY[current_date, date_trunc('month', now())::date, current_date],"
     " ARRAY[100, 100, 1]::bigint[], ARRAY[1000000000, 1000000000, 1000000]::bigint[]",
@@ -87,11 +88,10 @@ SELECT o_refusals FROM (
            array_agg(:first::bigint + (random() * :others::bigint)::bigint) AS debits,
            array_agg(:first::bigint + (random() * :others::bigint)::bigint) AS credits,
            array_agg(100::bigint) AS amounts, array_agg(i) AS ends,
-           array_agg('send'::text) AS kinds,
-           array_agg(NULL::text) AS none, array_agg(NULL::uuid) AS nobody, array_agg(0) AS zero
+           array_agg('send'::text) AS kinds
     FROM generate_series(1, {BULK}) AS i
-) AS t, LATERAL post_v1(now(), keys, keys, kinds, kinds, none, nobody, ends, debits, credits,
-    amounts, zero, {NO_COUNTS});
+) AS t, LATERAL post_v1(now(), keys, keys, kinds, kinds, NULL, NULL, ends, debits, credits,
+    amounts, NULL, {NO_COUNTS});
 """
 
 
@@ -115,11 +115,19 @@ def run() -> None:
         facts = _fill(servers)
         with _rolling_up(servers):
             lines = _lines(servers, Path(folder), facts)
-            figures: dict[str, list[float]] = {line.name: [] for line in lines}
+            speeds: dict[str, list[float]] = {line.name: [] for line in lines}
+            costs: dict[str, list[float]] = {line.name: [] for line in lines}
             for _ in range(ROUNDS):
                 for line in lines:
-                    figures[line.name].append(line.measure())
-        _report(lines, {name: median(measured) for name, measured in figures.items()})
+                    before = _cpu_seconds(servers)
+                    speed = line.measure()
+                    speeds[line.name].append(speed)
+                    costs[line.name].append((_cpu_seconds(servers) - before) / (speed * SECONDS))
+        _report(
+            lines,
+            {name: median(measured) for name, measured in speeds.items()},
+            {name: median(measured) for name, measured in costs.items()},
+        )
         database = Database(servers.url("kibanda_app"))
         print(f"verify: {database.transact(ledger.verify) or 'nothing wrong'}")
         database.dispose()
@@ -146,8 +154,9 @@ def _lines(servers: Servers, folder: Path, facts: dict[str, int]) -> list[Line]:
     ]
 
 
-def _report(lines: list[Line], medians: dict[str, float]) -> None:
-    print(f"postings/s, medians of {ROUNDS} rounds of {SECONDS} s, {CLIENTS} clients, fsync on")
+def _report(lines: list[Line], medians: dict[str, float], costs: dict[str, float]) -> None:
+    print(f"Medians of {ROUNDS} rounds of {SECONDS} s, {CLIENTS} clients, fsync on.")
+    print(f"{'':38}{'postings/s':>10}{'CPU µs each':>13}")
     for line in lines:
         ratio = medians[line.name] / medians[line.beside] if line.beside else 0.0
         verdict = ""
@@ -157,7 +166,20 @@ def _report(lines: list[Line], medians: dict[str, float]) -> None:
             )
         told = f"{ratio:5.2f} x {line.beside}  " if line.beside else ""
         wanted = f"target {line.target:.1f}, goal {line.goal:.1f}" if line.target else ""
-        print(f"{line.name:38}{medians[line.name]:8.0f}  {told:23}{wanted:24}{verdict}".rstrip())
+        cost = f"{costs[line.name] * 1e6:13.0f}" if costs[line.name] > 0 else f"{'-':>13}"
+        print(f"{line.name:38}{medians[line.name]:10.0f}{cost}  {told:23}{wanted:24}{verdict}")
+
+
+def _cpu_seconds(servers: Servers) -> float:
+    """What ended clients and ended backends have used so far: unlike the speed, it hardly depends
+    on what else the machine does. Zero without /proc."""
+    time.sleep(0.3)  # the backends of the last round end a moment after their clients
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    stat = Path(f"/proc/{servers.postgres.pid}/stat")
+    if not stat.exists():
+        return 0.0
+    ticks = stat.read_text().rpartition(")")[2].split()[13:15]
+    return used.ru_utime + used.ru_stime + sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def _tps(servers: Servers, role: str, database: str, clients: int, *arguments: str) -> float:

@@ -46,8 +46,10 @@ def array(values: Iterable[int | UUID | str]) -> str:
     return f"{{{','.join(map(str, values))}}}"
 
 
-def nullable_array(values: Iterable[UUID | None]) -> str:
-    """Array text of keys of which some are missing."""
+def nullable_array(values: Sequence[UUID | None]) -> str | None:
+    """Array text of keys of which some are missing; None when all are."""
+    if not any(values):
+        return None
     return array("NULL" if value is None else value for value in values)
 
 

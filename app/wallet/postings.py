@@ -29,6 +29,7 @@ REVERSE = """SELECT o_posting, o_refusal, o_replayed, o_amount
     FROM reverse_v1(%s, %s, %s, %s::bigint, %s)"""
 DEPOSIT = """SELECT o_key, o_posting, o_refusal, o_replayed
     FROM deposit_v1(%s, %s, %s::bigint, %s)"""
+NO_COUNTS = (None,) * 6
 RECORD_LINE = "SELECT record_bank_line_v1(%s, %s, %s::bigint, %s, %s, %s)"
 APPROVE_LINE = "SELECT approve_bank_line_v1(%s, %s)"
 
@@ -111,15 +112,13 @@ def post(session: Session, postings: Sequence[Posting], *, now: datetime) -> lis
         array([_fingerprint_of(posting) for posting in postings]),
         [posting.kind for posting in postings],
         [posting.reference for posting in postings],
-        [posting.authority for posting in postings],
+        _unless_none([posting.authority for posting in postings]),
         nullable_array([posting.hold_id for posting in postings]),
         array(accumulate(len(posting.moves) for posting in postings)),
         array([move.debit for move in moves]),
         array([move.credit for move in moves]),
         array([move.amount_minor for move in moves]),
-        array(accumulate(len(posting.counts) for posting in postings)),
-        *count_columns(counts),
-        array([count.cap_minor for count in counts]),
+        *(_counts_of(postings, counts) if counts else NO_COUNTS),
     )
     ids, refusals, replayed = call(session, POST, parameters)
     return [
@@ -195,6 +194,18 @@ def count_columns(counts: Sequence[Count]) -> tuple[str, list[str], list[date], 
         [count.period for count in counts],
         array([count.amount_minor for count in counts]),
     )
+
+
+def _counts_of(postings: Sequence[Posting], counts: Sequence[Count]) -> tuple[object, ...]:
+    return (
+        array(accumulate(len(posting.counts) for posting in postings)),
+        *count_columns(counts),
+        array([count.cap_minor for count in counts]),
+    )
+
+
+def _unless_none(values: list[str | None]) -> list[str | None] | None:
+    return values if any(value is not None for value in values) else None
 
 
 def _fingerprint_of(posting: Posting) -> UUID:

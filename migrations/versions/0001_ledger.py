@@ -71,11 +71,13 @@ CREATE TABLE accounts (
 ) WITH (fillfactor = 70);  -- room on the page, so that a new balance need not touch an index
 
 -- What moved on house accounts since their snapshot. Nobody waits for anybody here. No index: it is
--- read whole, and every few seconds roll_up_v1 empties it.
+-- read whole, and every few seconds roll_up_v1 empties it. Vacuum does not truncate it, which would
+-- lock out everybody for pages that are needed again at once.
 CREATE TABLE house_pending (
     account_id   bigint NOT NULL,
     amount_minor bigint NOT NULL CHECK (amount_minor <> 0)
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+        vacuum_truncate = false);
 """
 
 POSTINGS = """

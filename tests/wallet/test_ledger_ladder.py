@@ -237,6 +237,15 @@ def test_ladder(bank: Bank, refusal: str, make: Callable[[Bank], Posting]) -> No
     assert bank.run(lambda session: ledger.balances(session, accounts)) == before
 
 
+def test_every_currencys_trust_bank_is_guarded_in_one_call(bank: Bank) -> None:
+    pairs = [
+        (bank.account(5, currency=currency), bank.house("trust_bank", currency))
+        for currency in ("KES", "TZS")
+    ]
+    answers = bank.post(*(posting((payer, trust, 5)) for payer, trust in pairs))
+    assert [answer.refusal for answer in answers] == ["authority_required"] * 2
+
+
 def test_an_expired_key_that_was_answered_is_answered(bank: Bank) -> None:
     sender, payee = bank.account(10), bank.account()
     long_ago = datetime.now(UTC) - timedelta(days=500)

@@ -27,9 +27,9 @@ BEGIN
     v_trust := open_account_v1('trust_bank', v_line.currency, 'house', NULL, 0);
     SELECT * INTO v_answer FROM post_v1(
         p_now, ARRAY[v_line.key], ARRAY[p_fingerprint], ARRAY['deposit'], ARRAY[p_line],
-        ARRAY['bank_line:' || p_line], ARRAY[NULL::uuid],
+        ARRAY['bank_line:' || p_line], NULL,
         ARRAY[1], ARRAY[v_trust], ARRAY[p_account], ARRAY[v_line.amount_minor],
-        ARRAY[0], '{}', '{}', '{}', '{}', '{}'
+        NULL, NULL, NULL, NULL, NULL, NULL
     );
     o_key := v_line.key;
     o_posting := v_answer.o_postings[1];

@@ -14,7 +14,8 @@
 --      limit_<name> · insufficient_funds
 --
 -- The moves and counts of all postings stand one after the other; p_move_ends[i] and
--- p_count_ends[i] say where those of posting i end.
+-- p_count_ends[i] say where those of posting i end. What no posting has (authorities, holds, counts)
+-- is null instead of an array.
 --
 -- Names: p_ argument, o_ answer, v_ variable; k_ keys, h_ holds, a_ accounts, c_ counters, g_ the
 -- authorities, r_ refused and m_ moves are arrays by position. Sets are made with generate_series
@@ -49,9 +50,7 @@ AS $$
 DECLARE
     v_n      CONSTANT int := cardinality(p_keys);
     v_moves  CONSTANT int := cardinality(p_debits);
-    v_counts CONSTANT int := cardinality(p_count_accounts);
-    v_holds  CONSTANT boolean := array_remove(p_holds, NULL) <> '{}';
-    v_gates  CONSTANT boolean := array_remove(p_authorities, NULL) <> '{}';
+    v_counts CONSTANT int := coalesce(cardinality(p_count_accounts), 0);
 
     k_new      uuid[];     -- keys that this call took, and the posting ids given to them
     k_ids      bigint[];
@@ -76,9 +75,8 @@ DECLARE
     a_seq      bigint[];
     a_freed    bigint[];   -- held money that captures of this call gave up
     a_added    bigint[];   -- what this call adds to a house account
-    a_trust    int;        -- position of a trust_bank
-    a_currency text[];     -- read only when they differ
-    v_mixed    boolean;
+    a_currency text[];
+    v_trusts   bigint[];   -- trust_bank, one a currency
 
     c_names    text[];     -- a counter's identity as text
     c_slots    int[];      -- the first count of the same counter; c_used stands there
@@ -114,7 +112,7 @@ DECLARE
 BEGIN
     IF v_n NOT BETWEEN 1 AND 1000 OR v_moves > 10000 OR v_counts > 10000
         OR cardinality(p_move_ends) <> v_n OR p_move_ends[v_n] <> v_moves
-        OR cardinality(p_count_ends) <> v_n OR p_count_ends[v_n] <> v_counts
+        OR (v_counts > 0 AND (cardinality(p_count_ends) <> v_n OR p_count_ends[v_n] <> v_counts))
     THEN
         RAISE EXCEPTION 'post_v1: arrays do not fit together' USING ERRCODE = '22023';
     END IF;
@@ -193,7 +191,7 @@ BEGIN
     IF v_counts > 0 THEN
         a_wanted := a_wanted || p_count_accounts;
     END IF;
-    IF v_holds THEN
+    IF p_holds IS NOT NULL THEN
         SELECT array_agg(h.id), array_agg(h.account_id), array_agg(h.amount_minor),
                array_agg(h.state = 'held')
         INTO h_ids, h_accounts, h_amounts, h_open
@@ -203,23 +201,18 @@ BEGIN
     END IF;
 
     SELECT array_agg(a.id), array_agg(a.balance), array_agg(a.available), array_agg(a.seq),
-           count(*), min(a.currency) <> max(a.currency)
-    INTO a_ids, a_balance, a_left, a_seq, a_floors, v_mixed
+           array_agg(a.currency), count(*)
+    INTO a_ids, a_balance, a_left, a_seq, a_currency, a_floors
     FROM (
-        SELECT id, balance, balance - held - floor_minor AS available, seq, currency
+        SELECT id, balance, balance - held - floor_minor AS available, seq, currency::text
         FROM accounts WHERE id = ANY (a_wanted) AND NOT house
         ORDER BY id FOR NO KEY UPDATE
     ) AS a;
     IF a_ids IS NULL OR NOT a_wanted <@ a_ids THEN
-        a_ids := a_ids || ARRAY(SELECT id FROM accounts WHERE id = ANY (a_wanted) AND house);
-        SELECT array_position(a_ids, min(id) FILTER (WHERE kind = 'trust_bank')),
-               min(currency) <> max(currency)
-        INTO a_trust, v_mixed FROM accounts WHERE id = ANY (a_wanted);
-    END IF;
-    IF v_mixed THEN
-        a_currency := ARRAY(
-            SELECT currency FROM accounts WHERE id = ANY (a_ids) ORDER BY array_position(a_ids, id)
-        );
+        SELECT a_ids || array_agg(id), a_currency || array_agg(currency::text),
+               array_agg(id) FILTER (WHERE kind = 'trust_bank')
+        INTO a_ids, a_currency, v_trusts
+        FROM accounts WHERE id = ANY (a_wanted) AND house;
     END IF;
 
     -- The counters are quiet now: whoever changes one holds the lock of its account.
@@ -237,7 +230,7 @@ BEGIN
     END LOOP;
 
     -- Authorities are unique in the database. All are taken here, the unused given back below.
-    IF v_gates THEN
+    IF p_authorities IS NOT NULL THEN
         WITH taken AS (
             INSERT INTO authorities (authority, posting_id, recorded_at)
             SELECT DISTINCT ON (p_authorities[i]) p_authorities[i], o_postings[i], p_now
@@ -253,7 +246,7 @@ BEGIN
     ---- Judge one posting after the other ----------------------------------------------------------
 
     FOR i IN 1 .. v_n LOOP
-        IF p_move_ends[i] <= v_move OR p_count_ends[i] < v_count THEN
+        IF p_move_ends[i] <= v_move THEN
             RAISE EXCEPTION 'post_v1: posting % has no moves', i USING ERRCODE = '22023';
         END IF;
         IF o_replayed[i] OR o_refusals[i] IS NOT NULL THEN
@@ -266,6 +259,7 @@ BEGIN
         v_rank := NULL;
         v_gate := false;
         v_done := v_move;
+        v_counted := v_count;
         FOR m IN v_move + 1 .. p_move_ends[i] LOOP
             d := array_position(a_ids, p_debits[m]);
             c := array_position(a_ids, p_credits[m]);
@@ -273,24 +267,26 @@ BEGIN
             m_credit[m] := c;
             IF d IS NULL OR c IS NULL THEN
                 v_rank := 1;
-            ELSIF v_mixed AND a_currency[d] <> a_currency[c] THEN
+            ELSIF a_currency[d] <> a_currency[c] THEN
                 v_rank := least(v_rank, 2);
             ELSIF d = c THEN
                 v_rank := least(v_rank, 3);
             ELSIF p_amounts[m] IS NULL OR p_amounts[m] <= 0 THEN
                 v_rank := least(v_rank, 4);
-            ELSIF d > a_floors OR c = a_trust THEN
+            ELSIF d > a_floors OR p_credits[m] = ANY (v_trusts) THEN
                 v_gate := true;
             END IF;
         END LOOP;
-        FOR j IN v_count + 1 .. p_count_ends[i] LOOP
-            v_at := array_position(a_ids, p_count_accounts[j]);
-            IF v_at IS NULL OR v_at > a_floors THEN
-                v_rank := 1;
-            ELSIF p_count_amounts[j] IS NULL OR p_count_amounts[j] < 0 THEN
-                v_rank := least(v_rank, 4);
-            END IF;
-        END LOOP;
+        IF v_counts > 0 THEN
+            FOR j IN v_count + 1 .. p_count_ends[i] LOOP
+                v_at := array_position(a_ids, p_count_accounts[j]);
+                IF v_at IS NULL OR v_at > a_floors THEN
+                    v_rank := 1;
+                ELSIF p_count_amounts[j] IS NULL OR p_count_amounts[j] < 0 THEN
+                    v_rank := least(v_rank, 4);
+                END IF;
+            END LOOP;
+        END IF;
         v_refusal := CASE v_rank WHEN 1 THEN 'account_unknown' WHEN 2 THEN 'currency_mixed'
                      WHEN 3 THEN 'same_account' WHEN 4 THEN 'amount_not_positive' END;
 
@@ -309,7 +305,7 @@ BEGIN
 
         -- The hold that it captures: all of it is given up, the moves then take their part.
         v_hold := NULL;
-        IF v_holds AND v_refusal IS NULL AND p_holds[i] IS NOT NULL THEN
+        IF p_holds[i] IS NOT NULL AND v_refusal IS NULL THEN
             v_hold := array_position(h_ids, p_holds[i]);
             v_sum := 0;
             IF v_hold IS NOT NULL THEN
@@ -333,7 +329,6 @@ BEGIN
         END IF;
 
         -- Limits.
-        v_counted := v_count;
         IF v_counts > 0 AND v_refusal IS NULL THEN
             FOR j IN v_count + 1 .. p_count_ends[i] LOOP
                 c := c_slots[j];
@@ -425,11 +420,13 @@ BEGIN
                 END IF;
                 m_postings[m] := NULL;
             END LOOP;
-            FOR j IN v_count + 1 .. v_counted LOOP
-                c := c_slots[j];
-                c_used[c] := c_used[c] - p_count_amounts[j];
-                c_added[c] := c_added[c] - p_count_amounts[j];
-            END LOOP;
+            IF v_counts > 0 THEN
+                FOR j IN v_count + 1 .. v_counted LOOP
+                    c := c_slots[j];
+                    c_used[c] := c_used[c] - p_count_amounts[j];
+                    c_added[c] := c_added[c] - p_count_amounts[j];
+                END LOOP;
+            END IF;
             IF v_hold IS NOT NULL THEN
                 d := array_position(a_ids, h_accounts[v_hold]);
                 a_left[d] := a_left[d] - h_amounts[v_hold];
@@ -480,7 +477,7 @@ BEGIN
             ON CONFLICT (account_id, name, period) DO UPDATE SET used = l.used + excluded.used;
         END IF;
 
-        IF v_holds THEN
+        IF h_postings IS NOT NULL THEN
             UPDATE holds h
             SET state = 'captured', captured_minor = h_captured[i], posting_id = h_postings[i],
                 expires_at = NULL, closed_at = p_now

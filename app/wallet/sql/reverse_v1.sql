@@ -109,9 +109,9 @@ BEGIN
 
     SELECT * INTO v_answer FROM post_v1(
         p_now, ARRAY[p_key], ARRAY[p_fingerprint], ARRAY['reversal'], ARRAY[p_reference],
-        ARRAY['posting:' || p_original], ARRAY[NULL::uuid],
+        ARRAY['posting:' || p_original], NULL,
         ARRAY[cardinality(m_debits)], m_debits, m_credits, m_amounts,
-        ARRAY[0], '{}', '{}', '{}', '{}', '{}'
+        NULL, NULL, NULL, NULL, NULL, NULL
     );
     o_posting := v_answer.o_postings[1];
     o_refusal := v_answer.o_refusals[1];

@@ -1,10 +1,11 @@
 -- Moves what is pending on house accounts into their snapshot, in one statement: what is deleted is
--- what is added, so no watermark can miss a row that commits late. Several may run at once.
+-- what is added, so no watermark can miss a row that commits late. Of several at once, each adds
+-- the rows that it deleted itself.
 CREATE FUNCTION roll_up_v1(p_limit int) RETURNS bigint
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     WITH taken AS (
         DELETE FROM house_pending WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM house_pending LIMIT p_limit FOR UPDATE SKIP LOCKED
+            SELECT ctid FROM house_pending LIMIT p_limit
         ))
         RETURNING account_id, amount_minor
     ), sums AS (
