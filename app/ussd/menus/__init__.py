@@ -5,15 +5,17 @@ sees. What moves money is called, not written, here.
 
     start     arriving: who dials, what became of the last payment, home
     register  an unregistered number opens a wallet
-    bill      pay a bill
+    bill      pay a bill, up to the PIN
+    outcome   what became of it
     history   my payments, balance, lost tokens
     account   PIN, language, fees, help
+    newpin    a new PIN is typed twice
 """
 
 from __future__ import annotations
 
 from app.markets import Market
-from app.ussd.menus import account, bill, history, register, start
+from app.ussd.menus import account, bill, history, outcome, register, start
 from app.ussd.menus.services import Services
 from app.ussd.states import MenuBook
 
@@ -30,10 +32,11 @@ def book(market: Market) -> MenuBook[Services]:
             *start.STATES,
             *register.states(market),
             *bill.STATES,
+            *outcome.STATES,
             *history.STATES,
             *account.states(market),
         ),
         who=start.arrive,
-        on_unknown_session=bill.outcome_of_lost_session,
-        entries=bill.OUTCOMES,
+        on_unknown_session=outcome.of_lost_session,
+        entries=outcome.OUTCOMES,
     )

@@ -1,4 +1,4 @@
-"""Pay a bill: product → customer number → amount → confirmation with PIN → outcome.
+"""Pay a bill: product → customer number → amount → confirmation with PIN → `outcome`.
 
 The confirmation asks for the PIN: what the person agrees to and the agreement are one screen.
 Showing it makes the intent that lets the money move once.
@@ -13,35 +13,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.billers import catalogue, payments
-from app.billers.payments import PaymentView
 from app.billers.quotes import Quote, quote
-from app.billers.tokens import grouped
 from app.errors import DomainError
 from app.text.width import clip
 from app.ussd.menus.services import Services, caller, check_pin
-from app.ussd.states import Ask, End, Hop, Item, Pick, Secret, State, Step, Wait
+from app.ussd.states import Ask, End, Hop, Item, Pick, Secret, State, Step
 from app.wallet import intents, people
 from app.wallet.keys import new_key
 
 NAME_MOST = 20
-SCREEN_OF_STATE = {
-    "captured": "bill.paid",
-    "released": "bill.returned",
-    "cancelled": "bill.cancelled",
-    "manual": "bill.manual",
-    "returned": "bill.manual",
-    "paid_late": "bill.returned",
-}
-OUTCOMES = (
-    "bill.paid",
-    "bill.more_tokens",
-    "bill.returned",
-    "bill.cancelled",
-    "bill.manual",
-    "bill.progress",
-    "bill.open",
-    "bill.closed",
-)
 
 
 def products(hop: Hop[Services]) -> list[Item]:
@@ -181,56 +161,6 @@ def _refused(hop: Hop[Services], session: Session, person_id: uuid.UUID) -> None
     intents.abandon(session, person_id, now=hop.now)
 
 
-def poll(hop: Hop[Services]) -> str | None:
-    """The screen of a known outcome; None while there is none."""
-    screen = _screen(_view(hop))
-    return None if screen == "bill.progress" else screen
-
-
-def _screen(view: PaymentView) -> str:
-    if view.state == "captured" and len(view.tokens) > 1:
-        return "bill.more_tokens"
-    return SCREEN_OF_STATE.get(view.state, "bill.progress")
-
-
-def outcome_of_lost_session(hop: Hop[Services]) -> str | None:
-    """After a lost Redis: what became of the intent that this very session opened."""
-
-    def read(session: Session) -> intents.Intent | None:
-        found = intents.of_session(session, hop.session_hash)
-        if found and found.state == "open":
-            intents.abandon(session, found.person_id, now=hop.now)
-            session.refresh(found)
-        return found
-
-    found = hop.services.db.transact(read)
-    if found is None:
-        return None
-    if found.subject is None:
-        return "bill.open" if found.state == "open" else "bill.closed"
-    hop.data["payment"] = str(found.subject)
-    return _screen(_view(hop))
-
-
-def _view(hop: Hop[Services]) -> PaymentView:
-    payment_id = uuid.UUID(hop.data["payment"])
-    return hop.services.db.transact(lambda session: payments.outcome(session, payment_id))
-
-
-def outcome_facts(hop: Hop[Services]) -> dict[str, object]:
-    view = _view(hop)
-    tokens = [grouped(token) for token in view.tokens]
-    return {
-        "product": catalogue.product_name(hop.market, view.product_code),
-        "customer_no": view.customer_no,
-        "amount_minor": view.amount_minor,
-        "fee_minor": view.fee_minor,
-        "reference": view.reference,
-        "token": tokens[0] if tokens else "",
-        "tokens": "\n".join(tokens),
-    }
-
-
 _METER_REFUSALS = ("customer_number_length", "customer_number_check")
 _AMOUNT_REFUSALS = ("amount_not_a_number", "amount_too_small", "amount_too_large", "amount_step")
 _PAY_REFUSALS = (
@@ -306,24 +236,4 @@ STATES: tuple[State[Any], ...] = (
         again="menus.bill.confirm_again",
         commits=True,
     ),
-    Wait(
-        "bill.wait",
-        poll=poll,
-        goes=("bill.paid", "bill.more_tokens", "bill.returned", "bill.cancelled", "bill.manual"),
-        late="bill.progress",
-    ),
-    *(
-        End(
-            name,
-            text=f"menus.{name}",
-            facts=outcome_facts,
-            reads=True,
-            private=name in {"bill.paid", "bill.more_tokens"},
-            pages=name == "bill.more_tokens",
-        )
-        for name in OUTCOMES
-        if name not in {"bill.open", "bill.closed"}
-    ),
-    End("bill.open", text="menus.news.open"),
-    End("bill.closed", text="menus.news.not_done"),
 )

@@ -1,0 +1,108 @@
+"""What became of a bill payment: told after the PIN, and to a session that lost its memory."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.billers import catalogue, payments
+from app.billers.payments import PaymentView
+from app.billers.tokens import grouped
+from app.ussd.menus.services import Services
+from app.ussd.states import End, Hop, State, Wait
+from app.wallet import intents
+
+SCREEN_OF_STATE = {
+    "captured": "bill.paid",
+    "released": "bill.returned",
+    "cancelled": "bill.cancelled",
+    "manual": "bill.manual",
+    "returned": "bill.manual",
+    "paid_late": "bill.returned",
+}
+OUTCOMES = (
+    "bill.paid",
+    "bill.more_tokens",
+    "bill.returned",
+    "bill.cancelled",
+    "bill.manual",
+    "bill.progress",
+    "bill.open",
+    "bill.closed",
+)
+
+
+def poll(hop: Hop[Services]) -> str | None:
+    """The screen of a known outcome; None while there is none."""
+    screen = _screen(_view(hop))
+    return None if screen == "bill.progress" else screen
+
+
+def _screen(view: PaymentView) -> str:
+    if view.state == "captured" and len(view.tokens) > 1:
+        return "bill.more_tokens"
+    return SCREEN_OF_STATE.get(view.state, "bill.progress")
+
+
+def of_lost_session(hop: Hop[Services]) -> str | None:
+    """After a lost Redis: what became of the intent that this very session opened."""
+
+    def read(session: Session) -> intents.Intent | None:
+        found = intents.of_session(session, hop.session_hash)
+        if found and found.state == "open":
+            intents.abandon(session, found.person_id, now=hop.now)
+            session.refresh(found)
+        return found
+
+    found = hop.services.db.transact(read)
+    if found is None:
+        return None
+    if found.subject is None:
+        return "bill.open" if found.state == "open" else "bill.closed"
+    hop.data["payment"] = str(found.subject)
+    return _screen(_view(hop))
+
+
+def _view(hop: Hop[Services]) -> PaymentView:
+    payment_id = uuid.UUID(hop.data["payment"])
+    return hop.services.db.transact(lambda session: payments.outcome(session, payment_id))
+
+
+def facts(hop: Hop[Services]) -> dict[str, object]:
+    view = _view(hop)
+    tokens = [grouped(token) for token in view.tokens]
+    return {
+        "product": catalogue.product_name(hop.market, view.product_code),
+        "customer_no": view.customer_no,
+        "amount_minor": view.amount_minor,
+        "fee_minor": view.fee_minor,
+        "reference": view.reference,
+        "token": tokens[0] if tokens else "",
+        "tokens": "\n".join(tokens),
+    }
+
+
+STATES: tuple[State[Any], ...] = (
+    Wait(
+        "bill.wait",
+        poll=poll,
+        goes=("bill.paid", "bill.more_tokens", "bill.returned", "bill.cancelled", "bill.manual"),
+        late="bill.progress",
+    ),
+    *(
+        End(
+            name,
+            text=f"menus.{name}",
+            facts=facts,
+            reads=True,
+            private=name in {"bill.paid", "bill.more_tokens"},
+            pages=name == "bill.more_tokens",
+        )
+        for name in OUTCOMES
+        if name not in {"bill.open", "bill.closed"}
+    ),
+    End("bill.open", text="menus.news.open"),
+    End("bill.closed", text="menus.news.not_done"),
+)
