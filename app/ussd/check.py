@@ -20,11 +20,11 @@ from app.gateways.wire import UssdGateway
 from app.markets import Market
 from app.text import Catalogues
 from app.ussd.measure import Measure
+from app.ussd.menubook import MenuBook
 from app.ussd.states import (
     Ask,
     End,
     Menu,
-    MenuBook,
     Pick,
     Secret,
     State,

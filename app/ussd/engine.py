@@ -28,10 +28,10 @@ from prometheus_client import Counter, Histogram
 from app.gateways.wire import Screen, UssdRequest
 from app.telemetry import HOP_SECONDS, HOPS
 from app.ussd.hop import S, Surroundings
+from app.ussd.menubook import MenuBook
 from app.ussd.onehop import OneHop, Parts
 from app.ussd.screens import Composer
 from app.ussd.session import SessionsAway, SessionStore
-from app.ussd.states import MenuBook
 from app.ussd.waits import Waits, longest_wait, pauses
 
 LOCK_WAIT_SECONDS = 3.0

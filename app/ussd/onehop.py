@@ -18,10 +18,11 @@ from app.gateways.wire import Screen, UssdRequest
 from app.telemetry import log
 from app.ussd.hop import Caller, Hop, MenuError, S, Surroundings
 from app.ussd.live import Live, SessionTooLarge, decode
+from app.ussd.menubook import MenuBook
 from app.ussd.redelivery import Kind, classify, digest
 from app.ussd.screens import Answer, Composer
 from app.ussd.session import SessionsAway, SessionStore
-from app.ussd.states import MenuBook, Wait
+from app.ussd.states import Wait
 from app.ussd.waits import Waits, longest_wait, pauses
 from app.ussd.walk import Walk
 

@@ -14,9 +14,12 @@ Rules that all kinds share:
    it nobody goes back, and the answer is given even when the session cannot be saved.
 7. `private=True`: the screen shows what needs a PIN; its stored copy lives at most 60 s. So does
    whatever answers a right secret.
-8. A screen fits into one message at its worst, unless `pages=True`.
+8. A screen fits into one message at its worst, unless `pages=True`; in a language that GSM-7 cannot
+   write, into three.
 9. Keys `0` back, `00` home, `98` more (while there is more) belong to the engine. Going home
    forgets the way back, not `hop.data`.
+10. A session that was cut off can be continued by the next one: see Resume. A state may be shown
+   anew in it, so nothing but `hop.data` may hold what it needs.
 
 Functions are called again when a screen is shown again or turned over, so `facts`, `items` and
 `when` change nothing.
@@ -24,7 +27,7 @@ Functions are called again when a screen is shown again or turned over, so `fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -39,14 +42,15 @@ __all__ = [
     "Hop",
     "Item",
     "Menu",
-    "MenuBook",
     "MenuError",
     "Option",
     "Pick",
+    "Resume",
     "Secret",
     "State",
     "Step",
     "Wait",
+    "targets",
 ]
 
 TRIES = 3  # wrong inputs in a row on one screen, then the session ends with the care number
@@ -121,7 +125,8 @@ class Secret(Generic[S]):
     wrong PIN is `DomainError("pin_wrong", left=2)` with `pin_wrong` in `refusals`, a locked one
     belongs in `ends`. An input equal to the one that led here is taken for a redelivery and never
     counted, except where `repeats=True`: there the same PIN is asked a second time. Nobody goes
-    back onto a Secret.
+    back onto a Secret, and nobody resumes on one: whoever was cut off here continues at the state
+    `resume`, or starts again where there is none. `new=True`: the PIN is being chosen, not checked.
     """
 
     name: str
@@ -138,6 +143,8 @@ class Secret(Generic[S]):
     repeats: bool = False
     private: bool = False
     pages: bool = False
+    resume: str | None = None
+    new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +160,9 @@ class Pick(Generic[S]):
     """A numbered list from data, paged. `item` is the sentence of one line.
 
     `accept(hop, value)` gets the value of the line that was on the screen, also when the list has
-    changed since. An empty list goes to the state `empty` at once. At most `MOST` items are shown.
+    changed since. An empty list goes to the state `empty` at once. At most `ITEMS_MOST` items are
+    shown. `search=True`: where the list has several pages, letters keep the lines that hold a word
+    beginning with them.
     """
 
     name: str
@@ -170,6 +179,32 @@ class Pick(Generic[S]):
     reads: bool = True
     commits: bool = False
     private: bool = False
+    search: bool = False
+
+
+@dataclass(frozen=True)
+class Resume(Generic[S]):
+    """Offered to a person who was cut off: 1 goes on where they were, 2 goes to `again`.
+
+    The start state leads here while `hop.left` is true: the last session of this number was cut
+    off not long ago, with something typed in it. It is never offered onto a Secret, after a
+    commit, over a private screen, from another version or to another person.
+    """
+
+    name: str
+    text: str
+    go_on: str
+    start_again: str
+    again: str
+    facts: Callable[[Hop[S]], Facts] | None = None
+    extra_texts: Keys = ()
+    reads: bool = False
+    private: bool = False
+    pages: bool = False
+
+    @property
+    def goes(self) -> Keys:
+        return (self.again,)
 
 
 @dataclass(frozen=True)
@@ -220,7 +255,9 @@ class End(Generic[S]):
     pages: bool = False
 
 
-State: TypeAlias = Menu[S] | Ask[S, Any] | Secret[S] | Pick[S] | Step[S] | Wait[S] | End[S]
+State: TypeAlias = (
+    Menu[S] | Ask[S, Any] | Secret[S] | Pick[S] | Resume[S] | Step[S] | Wait[S] | End[S]
+)
 
 
 def targets(state: State[S]) -> Keys:
@@ -234,62 +271,6 @@ def targets(state: State[S]) -> Keys:
         extra = state.crowded
     elif isinstance(state, Wait):
         extra = state.late
+    elif isinstance(state, Secret):
+        extra = state.resume
     return (*state.goes, extra) if extra else state.goes
-
-
-class MenuBook(Generic[S]):
-    """One version of the menus. Raises MenuError at import for a book that cannot be walked.
-
-    `start` is where a dial begins, `home` where `00` leads; either may be a Step that decides by
-    `hop.person`. `who(hop)` loads the person of `hop.msisdn` on the first hop (it may set
-    `hop.language`). `on_unknown_session(hop)` is asked when a session that we do not know arrives
-    with text: it looks for an intent of `hop.session_hash` and names the state that tells its
-    outcome, one of `entries`, or None.
-    """
-
-    def __init__(
-        self,
-        *,
-        version: str,
-        start: str,
-        home: str,
-        states: Iterable[State[S]],
-        who: Callable[[Hop[S]], Caller | None],
-        on_unknown_session: Callable[[Hop[S]], str | None] | None = None,
-        entries: Keys = (),
-    ) -> None:
-        self.version = version
-        self.start = start
-        self.home = home
-        self.who = who
-        self.on_unknown_session = on_unknown_session
-        self.entries = entries
-        listed = tuple(states)
-        self.states: dict[str, State[S]] = {state.name: state for state in listed}
-        faults = [*_doubles(listed), *self._unknown(), *_shapes(listed)]
-        if faults:
-            raise MenuError(f"menu book {version}: {'; '.join(faults)}")
-
-    def _unknown(self) -> Iterable[str]:
-        for name in (self.start, self.home, *self.entries):
-            if name not in self.states:
-                yield f"the book names {name!r}, which is no state"
-        for state in self.states.values():
-            for name in targets(state):
-                if name not in self.states:
-                    yield f"{state.name} goes to {name!r}, which is no state"
-
-
-def _doubles(states: Sequence[State[S]]) -> Iterable[str]:
-    names = [state.name for state in states]
-    for name in dict.fromkeys(names):
-        if names.count(name) > 1:
-            yield f"two states are named {name!r}"
-
-
-def _shapes(states: Sequence[State[S]]) -> Iterable[str]:
-    for state in states:
-        if not isinstance(state, End) and not state.goes:
-            yield f"{state.name} goes nowhere"
-        if isinstance(state, Step) and state.slow != (state.crowded is not None):
-            yield f"{state.name}: slow and crowded belong together"

@@ -21,6 +21,7 @@ from app.gateways.wire import UssdGateway
 from app.ussd.hop import Hop, MenuError, S
 from app.ussd.inputs import AskAgain, choose, items_of, picked, pin, shown_lines
 from app.ussd.live import Live
+from app.ussd.menubook import MenuBook
 from app.ussd.screens import BACK, HOME, MORE, Answer, Composer, Shown, with_screen
 from app.ussd.states import (
     PIN_WRONG,
@@ -29,7 +30,6 @@ from app.ussd.states import (
     End,
     Item,
     Menu,
-    MenuBook,
     Pick,
     Secret,
     State,

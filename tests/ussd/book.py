@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from app.errors import DomainError, OutcomeUnknown
 from app.text import Catalogues
+from app.ussd.menubook import MenuBook
 from app.ussd.states import (
     Ask,
     Caller,
@@ -17,7 +18,6 @@ from app.ussd.states import (
     Hop,
     Item,
     Menu,
-    MenuBook,
     Option,
     Pick,
     Secret,

@@ -6,7 +6,8 @@ import pytest
 from redis import Redis
 
 from app.errors import DomainError
-from app.ussd.states import Ask, End, Hop, Menu, MenuBook, MenuError, Option, State, Step, Wait
+from app.ussd.menubook import MenuBook
+from app.ussd.states import Ask, End, Hop, Menu, MenuError, Option, State, Step, Wait
 from tests.ussd.book import PIN, Played
 from tests.ussd.phone import Bench, Phone
 

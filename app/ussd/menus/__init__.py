@@ -15,9 +15,9 @@ sees. What moves money is called, not written, here.
 from __future__ import annotations
 
 from app.markets import Market
+from app.ussd.menubook import MenuBook
 from app.ussd.menus import account, bill, history, outcome, register, start
 from app.ussd.menus.services import Services
-from app.ussd.states import MenuBook
 
 VERSION = "1"
 
