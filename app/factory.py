@@ -13,13 +13,14 @@ from app.billers import protocols
 from app.billers.inquiries import Inquiries
 from app.db import TRANSACT_SECONDS, Database
 from app.gateways.africastalking_sms import AfricasTalkingSms
+from app.gateways.table import ussd_gateways
 from app.runtime import Runtime
 from app.sealing import Sealer
 from app.settings import Settings
 from app.text import Catalogues
 from app.ussd.engine import Engine
 from app.ussd.hop import Surroundings
-from app.ussd.menus import book
+from app.ussd.menus import books
 from app.ussd.menus.services import Services
 from app.ussd.session import SessionStore
 from app.wallet.pins import Pins
@@ -45,6 +46,7 @@ def build_runtime(
     settings = settings or Settings()
     telemetry.configure(settings.log_level)
     market = markets.load(settings.kibanda_market)
+    ussd_gateways(market.gateways)  # one without an adapter is refused here
     if not market.demo:
         settings.refuse_demo_secrets()
     if settings.kibanda_failpoint:
@@ -65,7 +67,13 @@ def build_runtime(
     services = Services(db=db, pins=pins, inquiries=inquiries)
     around = Surroundings(services, market, catalogues, sealer, lambda: datetime.now(UTC))
     sessions = SessionStore(settings.redis_url, settings.session_key_bytes)
-    engine = Engine([book(market)], around, sessions, wait_places=max(1, settings.web_threads // 4))
+    engine = Engine(
+        books(market),
+        around,
+        sessions,
+        wait_places=max(1, settings.web_threads // 4),
+        overlap_seconds=settings.menu_overlap_seconds,
+    )
     return Runtime(
         settings=settings,
         market=market,

@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     )
     web_threads: int = Field(16, ge=2, le=256, description="threads of one web process")
     web_workers: int = Field(2, ge=1, le=64, description="web processes")
+    menu_overlap_seconds: int = Field(
+        60,
+        ge=0,
+        le=3600,
+        description="after a start new sessions begin with the previous menus for this long:"
+        " longer than a rolling restart",
+    )
     port: int = Field(8000, ge=1, le=65535, description="port of the web process")
     prometheus_multiproc_dir: str = Field(
         "", description="empty folder where all processes of a machine add up their metrics"

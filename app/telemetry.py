@@ -39,6 +39,20 @@ HOP_SECONDS = Histogram(
     ["gateway"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10),
 )
+STATE_HOPS = Counter(
+    "kibanda_ussd_state_hops_total", "USSD hops by the state that answered", ["state", "result"]
+)
+STATE_SECONDS = Histogram(
+    "kibanda_ussd_state_seconds",
+    "Time to answer a USSD hop, by the state that answered",
+    ["state"],
+    buckets=(0.005, 0.02, 0.1, 0.5, 2, 5),
+)
+REFUSALS = Counter(
+    "kibanda_ussd_refusals_total",
+    "Inputs that a USSD state did not take, or took and ended on, by reason",
+    ["state", "reason"],
+)
 CALLBACKS_REFUSED = Counter("kibanda_callbacks_refused_total", "Callbacks refused", ["reason"])
 BILLER_SECONDS = Histogram(
     "kibanda_biller_call_seconds",
@@ -46,6 +60,12 @@ BILLER_SECONDS = Histogram(
     ["biller", "call", "outcome"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
 )
+
+LABELS_MOST = 5_000  # of the labels below; what comes later is counted as OTHER
+OTHER = "other"
+_Meters = tuple[Counter, Histogram, Counter, Histogram]
+_hops: dict[tuple[str, str, str], _Meters] = {}
+_refusals: dict[tuple[str, str], Counter] = {}
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("kibanda")
 
@@ -84,6 +104,48 @@ def configure(level: str) -> None:
     threading.excepthook = _thread_failed
     for chatty in ("urllib3", "rq.worker", "rq.cron", "rq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def observe(gateway: str, result: str, state: str, seconds: float) -> None:
+    """Count an answered hop in all metrics of hops, once: those of its gateway and of its state.
+
+    `state` is the one whose screen, or sentence, was the answer: a name of the menu book, or
+    `engine.…`; never anything that was typed.
+    """
+    meters = _hops.get((gateway, result, state))
+    if meters is None:
+        meters = _hop_meters(gateway, result, state)
+    hops, hop_seconds, state_hops, state_seconds = meters
+    hops.inc()
+    hop_seconds.observe(seconds)
+    state_hops.inc()
+    state_seconds.observe(seconds)
+
+
+def refused(state: str, reason: str) -> None:
+    """Count an input that a state refused; `reason` is a code, never what was typed."""
+    counter = _refusals.get((state, reason))
+    if counter is None:
+        if len(_refusals) >= LABELS_MOST:
+            REFUSALS.labels(OTHER, OTHER).inc()
+            return
+        counter = _refusals[state, reason] = REFUSALS.labels(state, reason)
+    counter.inc()
+
+
+def _hop_meters(gateway: str, result: str, state: str) -> _Meters:
+    """The metrics of a hop; looked up once, for a look-up costs its lock."""
+    full = len(_hops) >= LABELS_MOST
+    shown = OTHER if full else state
+    meters = (
+        HOPS.labels(gateway, result),
+        HOP_SECONDS.labels(gateway),
+        STATE_HOPS.labels(shown, result),
+        STATE_SECONDS.labels(shown),
+    )
+    if not full:
+        _hops[gateway, result, state] = meters
+    return meters
 
 
 def mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -121,6 +121,7 @@ def _demo_values(port: int, sandbox_port: int, sandbox_data: Path) -> dict[str, 
     sandbox = f"http://127.0.0.1:{sandbox_port}"
     stima = {"url": f"{sandbox}/billers/stima", "username": "kibanda", "api_key": "demo-stima-key"}
     return {
+        "MENU_OVERLAP_SECONDS": "0",  # there is no other release beside this one
         "CALLBACK_TOKEN": "demo",
         "AT_USERNAME": "sandbox",
         "AT_API_KEY": "demo-at-key",

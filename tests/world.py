@@ -63,6 +63,7 @@ class World:
     redis_url: str
     market: str = "demo"
     extra: dict[str, str] = field(default_factory=dict)
+    root: Path = ROOT
 
     def __post_init__(self) -> None:
         self.port, self.sandbox_port = free_port(), free_port()
@@ -91,6 +92,7 @@ class World:
             "CALLBACK_TOKEN": "demo",
             "PORT": str(self.port),
             "WEB_WORKERS": "1",
+            "MENU_OVERLAP_SECONDS": "0",
             "SANDBOX_PORT": str(self.sandbox_port),
             "SANDBOX_DATA": str(self.folder / "sandbox"),
             "KIBANDA_URL": self.url,
@@ -111,7 +113,7 @@ class World:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
                     COMMANDS[name],
-                    cwd=ROOT,
+                    cwd=self.root,
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -159,7 +161,7 @@ class World:
         """A command of the command line in this world."""
         return subprocess.run(
             [str(BIN / "flask"), "--app", "app.factory", *arguments],
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment,
             capture_output=True,
             text=True,

@@ -17,7 +17,7 @@ from app import bell
 from app.billers import breaker, models
 from app.billers.models import Payment, PaymentEvent
 from app.billers.quotes import Quote
-from app.billers.states import State
+from app.billers.states import OPEN, State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
@@ -180,6 +180,28 @@ def recent(session: Session, person_id: UUID, limit: int) -> list[PaymentView]:
     """A person's payments, newest first."""
     statement = _SHOWN.where(Payment.person_id == person_id)
     return _views(session, statement.order_by(Payment.id.desc()).limit(limit))
+
+
+def same_since(
+    session: Session,
+    person_id: UUID,
+    *,
+    product_code: str,
+    customer_no: str,
+    amount_minor: int,
+    since: datetime,
+) -> PaymentView | None:
+    """A person's newest payment of just this, unless its money came back."""
+    statement = _SHOWN.where(
+        Payment.person_id == person_id,
+        Payment.product == product_code,
+        Payment.customer_no == customer_no,
+        Payment.amount_minor == amount_minor,
+        Payment.created_at >= since,
+        Payment.state.in_((*OPEN, State.CAPTURED)),
+    )
+    views = _views(session, statement.order_by(Payment.id.desc()).limit(1))
+    return views[0] if views else None
 
 
 def tokens(session: Session, person_id: UUID, limit: int = 5) -> list[PaymentView]:

@@ -37,6 +37,7 @@ END_STATUSES: dict[str, EndStatus] = {
 CODE_MOST = 40
 NETWORK_MOST = 20
 PLAIN_MOST = 100
+METADATA_MOST = 1000  # the names of forty hops
 
 
 def parse_ussd(form: Mapping[str, str]) -> UssdRequest:
@@ -78,7 +79,7 @@ def parse_end(form: Mapping[str, str]) -> UssdEnd:
         duration_ms=_count(form.get("durationInMillis")),
         cost=_plain(form.get("cost")),
         error=_plain(form.get("errorMessage")),
-        hops_metadata=_plain(form.get("hopsMetadata")),
+        hops_metadata=_plain(form.get("hopsMetadata"), METADATA_MOST),
     )
 
 
@@ -101,6 +102,6 @@ def _count(value: str | None) -> int | None:
     return int(value) if value and value.isdecimal() and len(value) <= 9 else None
 
 
-def _plain(value: str | None) -> str | None:
+def _plain(value: str | None, most: int = PLAIN_MOST) -> str | None:
     kept = "".join(char for char in value or "" if char.isprintable())
-    return kept[:PLAIN_MOST] or None
+    return kept[:most] or None

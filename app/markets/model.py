@@ -6,14 +6,23 @@ import re
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.money import Currency, part_included, round_down, round_half_up, share
+
+
+def _no_key(number: str) -> str:
+    if number == "98":
+        raise ValueError("98 turns a page and can be no shortcut")
+    return number
+
 
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
 Minor = Annotated[int, Field(ge=0)]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
 Seconds = Annotated[int, Field(gt=0)]
+# Two digits or more, so that it is no key of a menu; 98 turns a page.
+ShortcutNumber = Annotated[str, Field(pattern=r"^[1-9]\d{1,3}$"), AfterValidator(_no_key)]
 
 
 class Table(BaseModel):
@@ -93,6 +102,7 @@ class Product(Table):
     min_minor: int = Field(gt=0)
     max_minor: int = Field(gt=0)
     step_minor: int = Field(gt=0)
+    shortcut: ShortcutNumber | None = None
 
     @model_validator(mode="after")
     def _range(self) -> Self:
@@ -146,8 +156,12 @@ class Market(Table):
     languages: tuple[str, ...] = Field(min_length=1)
     care_number: str = Field(max_length=15)
     service_codes: tuple[str, ...] = Field(min_length=1)
+    gateways: tuple[Code, ...] = Field(min_length=1)  # app/gateways/table.py knows which exist
     currency_table: CurrencyTable = Field(alias="currency")
     pin: PinRules
+    retired_shortcuts: tuple[ShortcutNumber, ...] = ()
+    resume_seconds: int = Field(ge=0, le=900)
+    repeat_seconds: int = Field(ge=0, le=86_400)
     confirm_seconds: Seconds
     hold_seconds: Seconds
     default_tier: str
@@ -167,6 +181,12 @@ class Market(Table):
     def default_language(self) -> str:
         return self.languages[0]
 
+    @property
+    def shortcuts(self) -> dict[str, str]:
+        """Product codes by the number of their shortcut."""
+        products = [product for biller in self.billers.values() for product in biller.products]
+        return {product.shortcut: product.code for product in products if product.shortcut}
+
     def product(self, code: str) -> tuple[str, Biller, Product]:
         """Biller code, biller and product of a product code. Raises KeyError."""
         for biller_code, biller in self.billers.items():
@@ -183,9 +203,14 @@ class Market(Table):
         for code in self.service_codes:
             if not re.fullmatch(r"\*\d+(\*\d+)*#", code):
                 raise ValueError(f"service code {code!r} is not of the form *384*123#")
-        codes = [product.code for biller in self.billers.values() for product in biller.products]
+        products = [product for biller in self.billers.values() for product in biller.products]
+        codes = [product.code for product in products]
         if len(codes) != len(set(codes)):
             raise ValueError("a product code stands in two billers")
+        shortcuts = [product.shortcut for product in products if product.shortcut]
+        shortcuts += self.retired_shortcuts
+        if len(shortcuts) != len(set(shortcuts)):
+            raise ValueError("a shortcut stands twice or was retired: printed codes keep their use")
         top = self.tariffs["bill_payment"].bands[-1].up_to_minor
         for biller in self.billers.values():
             for product in biller.products:

@@ -23,10 +23,8 @@ import time
 from collections.abc import Sequence
 from typing import Generic
 
-from prometheus_client import Counter, Histogram
-
 from app.gateways.wire import Screen, UssdRequest
-from app.telemetry import HOP_SECONDS, HOPS
+from app.telemetry import observe
 from app.ussd.hop import S, Surroundings
 from app.ussd.menubook import MenuBook
 from app.ussd.onehop import OneHop, Parts
@@ -40,6 +38,8 @@ LOCK_WAIT_SECONDS = 3.0
 class Engine(Generic[S]):
     """Answers hops. `books` are the current menus and, across a release, the previous ones.
 
+    `overlap_seconds`: how long after the start new sessions still begin with the previous menus:
+    their next hop may reach a process of the release before, which knows no others.
     `wait_places`: how many hops may wait at a time, a quarter of the web threads. `strict`
     raises what would otherwise end a session with a sentence; for tests of menus.
     """
@@ -51,15 +51,18 @@ class Engine(Generic[S]):
         store: SessionStore,
         *,
         wait_places: int,
+        overlap_seconds: float = 0.0,
         strict: bool = False,
     ) -> None:
         self.book = books[0]
+        self.books = {book.version: book for book in books}
+        self._opening = books[-1]
+        self._overlap_ends = time.monotonic() + overlap_seconds
         self._store = store
         self._waits = Waits(wait_places)
-        self._metered: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._parts = Parts(
-            books={book.version: book for book in books},
-            current=self.book,
+            books=self.books,
+            opening=self._opens_with,
             around=around,
             store=store,
             composer=Composer(around.catalogues, around.market),
@@ -74,18 +77,14 @@ class Engine(Generic[S]):
             result, screen = self._step(request)
         except SessionsAway:
             result, screen = "redis_away", self._parts.sentence("away")
-        hops, seconds = self._meters(request.gateway.name, result)
-        hops.inc()
-        seconds.observe(time.perf_counter() - began)
+        observe(request.gateway.name, result, screen.name, time.perf_counter() - began)
         return screen
 
-    def _meters(self, gateway: str, result: str) -> tuple[Counter, Histogram]:
-        """The metrics of a gateway and result; looked up once, for a look-up costs its lock."""
-        meters = self._metered.get((gateway, result))
-        if meters is None:
-            meters = HOPS.labels(gateway, result), HOP_SECONDS.labels(gateway)
-            self._metered[gateway, result] = meters
-        return meters
+    def _opens_with(self) -> MenuBook[S]:
+        """The menus that a new session begins with."""
+        if self._opening is not self.book and time.monotonic() >= self._overlap_ends:
+            self._opening = self.book
+        return self._opening
 
     def _step(self, request: UssdRequest) -> tuple[str, Screen]:
         if request.event in ("end", "timeout"):
@@ -102,13 +101,13 @@ class Engine(Generic[S]):
 
     def _take(self, session_hash: bytes, request: UssdRequest) -> tuple[str, bytes | None] | None:
         """Lock and load; None when another hop of this session kept us waiting too long."""
-        taken = self._store.begin(session_hash)
+        taken = self._store.begin(session_hash, request.msisdn)
         if taken:
             return taken
         with self._waits.place_for_lock() as free:
             if free:
                 for _ in pauses(longest_wait(LOCK_WAIT_SECONDS, request.gateway)):
-                    taken = self._store.begin(session_hash)
+                    taken = self._store.begin(session_hash, request.msisdn)
                     if taken:
                         return taken
         return None

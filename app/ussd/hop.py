@@ -7,7 +7,7 @@ session. The request's text is not here: a state sees its input only as an argum
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -18,6 +18,7 @@ from app.sealing import Sealer
 from app.text import Catalogues
 
 S = TypeVar("S")
+SEALED = "sealed."  # the names of sealed entries begin so: no other session takes them over
 
 
 class MenuError(Exception):
@@ -51,6 +52,9 @@ class Hop(Generic[S]):
     of gateway and session id. `data` is a small JSON object of the menus' own (the whole session
     is at most 1 KiB). `person` is None for a number that is not registered; set it after a
     registration. Setting `language` changes the screens from here on.
+
+    `left` is the data of a session of this number that was cut off not long ago and could be
+    continued, else None; only on the first hop. Set it to None where it must not be continued.
     """
 
     __slots__ = (
@@ -58,6 +62,7 @@ class Hop(Generic[S]):
         "data",
         "gateway",
         "language",
+        "left",
         "may_read",
         "msisdn",
         "network",
@@ -92,6 +97,7 @@ class Hop(Generic[S]):
         self.data = data
         self.now = now
         self.may_read = False
+        self.left: Mapping[str, Any] | None = None
 
     @property
     def market(self) -> Market:
@@ -113,17 +119,18 @@ class Hop(Generic[S]):
         return self._around.market.currency.format(amount_minor)
 
     def seal(self, name: str, value: str) -> None:
-        """Keep a secret in `data[name]`, readable only in this session and with our key."""
+        """Keep a secret in `data`, readable only in this session and with our key."""
         sealed = self._around.sealer.seal(value.encode(), self.session_hash)
-        self.data[name] = base64.b64encode(sealed).decode()
+        self.data[SEALED + name] = base64.b64encode(sealed).decode()
 
     def unseal(self, name: str) -> str:
         """The secret that `seal` kept. Raises KeyError when there is none, ValueError when it was
         changed or belongs to another session."""
-        sealed = base64.b64decode(self.data[name])
+        sealed = base64.b64decode(self.data[SEALED + name])
         return self._around.sealer.unseal(sealed, self.session_hash).decode()
 
     def forget(self, *names: str) -> None:
         """Drop entries of `data`, sealed ones too; absent ones are no error."""
         for name in names:
             self.data.pop(name, None)
+            self.data.pop(SEALED + name, None)

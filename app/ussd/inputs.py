@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from app.ussd.hop import Hop, S
@@ -11,6 +12,8 @@ from app.ussd.screens import item_digest, visible_options
 from app.ussd.states import Item, Menu, Pick
 
 ITEMS_MOST = 50
+SEARCH_MOST = 20  # letters
+_WORD_START = re.compile(r"\b\w")
 NUMBER_DIGITS_MOST = 2
 
 
@@ -48,8 +51,33 @@ def choose(state: Menu[S], hop: Hop[S], typed: str) -> str:
     return goes
 
 
-def items_of(state: Pick[S], hop: Hop[S]) -> Sequence[Item]:
-    return state.items(hop)[:ITEMS_MOST]
+def go_on(typed: str) -> bool:
+    """What a Resume was answered: True for going on. Raises AskAgain."""
+    chosen = number(typed)
+    if chosen not in (1, 2):
+        raise AskAgain("engine.choose")
+    return chosen == 1
+
+
+def letters(typed: str) -> bool:
+    """Whether a list is to be searched: an answer by number has no letters."""
+    return any(char.isalpha() for char in typed)
+
+
+def items_of(state: Pick[S], hop: Hop[S], search: str = "") -> Sequence[Item]:
+    """The lines of a list, narrowed to those with a word that begins with `search`."""
+    items = state.items(hop)
+    if search:
+        begins = search.casefold()
+        items = [item for item in items if any(word.startswith(begins) for word in _words(item))]
+    return items[:ITEMS_MOST]
+
+
+def _words(item: Item) -> Iterator[str]:
+    """What a line may be found by: its facts, whole and from every word on."""
+    for value in item.facts.values():
+        text = str(value).casefold()
+        yield from (text[found.start() :] for found in _WORD_START.finditer(text))
 
 
 def picked(state: Pick[S], hop: Hop[S], live: Live, typed: str) -> Any:
@@ -60,7 +88,7 @@ def picked(state: Pick[S], hop: Hop[S], live: Live, typed: str) -> Any:
     at = number(typed) - live.shown[0] + 1 if live.shown else 0
     if not 1 <= at < len(live.shown):
         raise AskAgain("engine.choose")
-    for item in items_of(state, hop):
+    for item in state.items(hop):
         if item_digest(item.value) == live.shown[at]:
             return item.value
     raise AskAgain("engine.changed")

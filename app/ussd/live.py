@@ -14,6 +14,7 @@ from typing import Any
 from app.gateways.wire import Screen
 
 SESSION_BYTES = 1024
+PATH_MOST = 40  # screens; what comes later is not in the funnel
 SEEN_MOST = 8  # the first text and the latest ones; older ones are only known not to extend
 STACK_MOST = 6
 _decode = json.JSONDecoder().raw_decode
@@ -33,6 +34,9 @@ class Live:
     digest each; `led` the hash of the input that led to a Secret; `person` id, name and role.
     `top` means that home is where `stack` begins, so that an empty stack needs no key to it.
     `pending` means confirmed: the reply is still being waited for, since `answered_ms`.
+    `spent`: a PIN was tried or something committed since home, so nobody may resume this.
+    `search` are the letters that a Pick is narrowed to; `path` the screens that were shown, by
+    their places in the book; `left` the session that a Resume offers to continue (see `resume`).
     """
 
     version: str
@@ -54,6 +58,10 @@ class Live:
     open: bool = True
     pending: bool = False
     answered_ms: int = 0
+    spent: bool = False
+    search: str = ""
+    path: list[int] = field(default_factory=list)
+    left: list[Any] | None = None
 
     def note(self, length: int, digest: str) -> None:
         """Remember a text; the oldest but the first is forgotten."""
@@ -65,6 +73,11 @@ class Live:
         """What was answered last."""
         return Screen(self.reply, self.open, self.state)
 
+    def showed(self, place: int) -> None:
+        """Note a screen in the path; one that is shown again at once is the same step."""
+        if len(self.path) < PATH_MOST and self.path[-1:] != [place]:
+            self.path.append(place)
+
     def leave(self, name: str) -> None:
         """`0` will lead back to this state; one that is on the way back already cuts a loop."""
         if name in self.stack:
@@ -74,7 +87,7 @@ class Live:
 
     def encode(self) -> bytes:
         """The bytes of the next revision. Raises SessionTooLarge."""
-        flags = self.open | self.pending << 1 | self.more << 2 | self.top << 3
+        flags = self.open | self.pending << 1 | self.more << 2 | self.top << 3 | self.spent << 4
         encoded = _encode(
             [
                 self.revision + 1,
@@ -93,6 +106,9 @@ class Live:
                 self.reply,
                 flags,
                 self.answered_ms,
+                self.search,
+                self.path,
+                self.left,
             ]
         ).encode()
         if len(encoded) > SESSION_BYTES:
@@ -101,7 +117,8 @@ class Live:
 
 
 def decode(stored: bytes) -> Live:
-    """The session of stored bytes. Raises ValueError for bytes that are none of ours."""
+    """The session of stored bytes, those of the release before and after too, which lack fields
+    at the end or have more. Raises ValueError for bytes that are none of ours."""
     (
         revision,
         version,
@@ -119,7 +136,9 @@ def decode(stored: bytes) -> Live:
         reply,
         flags,
         answered_ms,
+        *later,
     ) = _decode(stored.decode())[0]
+    search, path, left = later[:3] if later else ("", [], None)
     return Live(
         version,
         msisdn,
@@ -140,4 +159,8 @@ def decode(stored: bytes) -> Live:
         bool(flags & 1),
         bool(flags & 2),
         answered_ms,
+        bool(flags & 16),
+        search,
+        path,
+        left,
     )

@@ -18,12 +18,14 @@ class Shortcut:
     """A code that is dialled whole: `*384*123*51*54100234563*200#` is number 51 and two answers.
 
     Its `number` is printed on walls: it never changes its meaning and has two digits or more, so
-    that it is no key of a menu. `sets` is merged into `hop.data`; `answers` are the Asks that take
-    the answers in turn, with their own validators. Whatever another screen comes up instead is
-    shown, and the rest of the answers is dropped. No Secret takes an answer.
+    that it is no key of a menu. It is walked only for whom a dial leads to the state `at`, so not
+    for a stranger. `sets` is merged into `hop.data`; `answers` are the Asks that take the answers
+    in turn, with their own validators. Where another screen comes up instead it is shown, and the
+    rest of the answers is dropped. No Secret takes an answer, and nothing is committed.
     """
 
     number: str
+    at: str
     answers: Keys
     sets: Mapping[str, Any] = field(default_factory=dict)
 
@@ -63,6 +65,7 @@ class MenuBook(Generic[S]):
         self.bad_shortcut = bad_shortcut
         listed = tuple(states)
         self.states: dict[str, State[S]] = {state.name: state for state in listed}
+        self.places = {name: place for place, name in enumerate(self.states)}
         faults = [
             *_doubles(listed),
             *self._unknown(),
@@ -92,8 +95,11 @@ class MenuBook(Generic[S]):
             if self.shortcuts[shortcut.number] is not shortcut:
                 yield f"two shortcuts have the number {shortcut.number}"
             for name in shortcut.answers:
-                if not isinstance(self.states.get(name), Ask):
-                    yield f"shortcut {shortcut.number}: {name!r} is no Ask"
+                state = self.states.get(name)
+                if not isinstance(state, Ask) or state.commits:
+                    yield f"shortcut {shortcut.number}: {name!r} is no Ask that commits nothing"
+            if shortcut.at not in self.states:
+                yield f"shortcut {shortcut.number} names {shortcut.at!r}, which is no state"
             if not shortcut.answers:
                 yield f"shortcut {shortcut.number} has no answers"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic
@@ -16,12 +16,14 @@ from uuid import UUID
 from app.errors import DomainError, OutcomeUnknown
 from app.gateways.wire import Screen, UssdRequest
 from app.telemetry import log
+from app.ussd.arrival import arrive
 from app.ussd.hop import Caller, Hop, MenuError, S, Surroundings
 from app.ussd.live import Live, SessionTooLarge, decode
 from app.ussd.menubook import MenuBook
 from app.ussd.redelivery import Kind, classify, digest
+from app.ussd.resume import Left, cut_off
 from app.ussd.screens import Answer, Composer
-from app.ussd.session import SessionsAway, SessionStore
+from app.ussd.session import LEFT, MOVED, SessionsAway, SessionStore
 from app.ussd.states import Wait
 from app.ussd.waits import Waits, longest_wait, pauses
 from app.ussd.walk import Walk
@@ -38,7 +40,7 @@ class Parts(Generic[S]):
     """What every hop of an engine shares."""
 
     books: Mapping[str, MenuBook[S]]
-    current: MenuBook[S]
+    opening: Callable[[], MenuBook[S]]
     around: Surroundings[S]
     store: SessionStore
     composer: Composer[S]
@@ -58,7 +60,18 @@ class OneHop(Generic[S]):
     `_shared`: the session is known to say "confirmed", so others may tell the outcome as well.
     """
 
-    __slots__ = ("_hash", "_live", "_now", "_parts", "_request", "_shared", "_token", "_walk")
+    __slots__ = (
+        "_first",
+        "_hash",
+        "_left",
+        "_live",
+        "_now",
+        "_parts",
+        "_request",
+        "_shared",
+        "_token",
+        "_walk",
+    )
 
     def __init__(
         self, parts: Parts[S], request: UssdRequest, session_hash: bytes, token: str
@@ -67,14 +80,18 @@ class OneHop(Generic[S]):
         self._request = request
         self._hash = session_hash
         self._token = token
-        self._shared = False
+        self._shared = self._first = False
+        self._left: Left | None = None
         self._now = parts.around.clock()
 
     def run(self, stored: bytes | None) -> tuple[str, Screen]:
         """What kind of hop it was, for the metrics, and its answer."""
         parts, request = self._parts, self._request
+        if stored and stored.startswith(MOVED):
+            return "moved", parts.sentence("dial_again", stored[len(MOVED) :].decode())
+        begun = stored and not stored.startswith(LEFT)
         try:
-            live = decode(stored) if stored else None
+            live = decode(stored) if stored and begun else None
         except (ValueError, TypeError):
             log.error("ussd_session_unreadable")
             return "unreadable", parts.sentence("dial_again")
@@ -82,8 +99,11 @@ class OneHop(Generic[S]):
             request, live, now_ms=self._now_ms(), key=parts.store.key, session_hash=self._hash
         )
         if live is None or kind is Kind.NEW:
+            self._first = True
             self._live = self._new_session(live.revision if live else 0)
             self._live.note(len(request.text), own)
+            if stored and not begun:
+                self._left = self._cut_off(stored)
             return kind.value, self._walked(None)
         self._live = live
         if kind is Kind.FOREIGN:
@@ -108,10 +128,7 @@ class OneHop(Generic[S]):
     def _walked(self, typed: str | None) -> Screen:
         walk = self._begin_walk()
         try:
-            if typed is None:
-                went = walk.first(mid_session=bool(self._request.text))
-            else:
-                went = walk.answer(typed)
+            went = self._arrive() if typed is None else walk.answer(typed)
         except Exception as error:  # noqa: BLE001 - whatever it is, the phone hears a sentence
             return self._answered(self._failed(error))
         if isinstance(went, Answer):
@@ -121,12 +138,28 @@ class OneHop(Generic[S]):
         self._share()
         return self._outcome(went, joined=False)
 
+    def _arrive(self) -> Answer | Wait[S]:
+        request = self._request
+        dialling = request.gateway.mode == "accumulated" or request.event == "new"
+        return arrive(
+            self._walk,
+            self._book(),
+            self._live,
+            code=request.text if dialling else "",
+            mid_session=bool(request.text),
+            left=self._left,
+        )
+
+    def _cut_off(self, stored: bytes) -> Left | None:
+        window = self._parts.around.market.resume_seconds
+        return cut_off(stored, self._book(), now_ms=self._now_ms(), window_seconds=window)
+
     def _share(self) -> None:
         """Store "confirmed", also over what another hop made of the session meanwhile."""
         for _ in range(SETTLE_TRIES):
             stored = self._save(self._live_seconds())
             self._shared = stored is None
-            if not stored:
+            if not stored or stored.startswith(MOVED):
                 return
             self._live.revision = decode(stored).revision
 
@@ -187,8 +220,10 @@ class OneHop(Generic[S]):
             stored = self._save(seconds)
             if stored is None:
                 return live.screen()
-            if stored == GONE:
+            if stored == GONE or (self._walk.committed and stored.startswith(MOVED)):
                 break
+            if stored.startswith(MOVED):
+                return self._moved_on()
             winner = decode(stored)
             if self._decided_by(winner):
                 return winner.screen()
@@ -196,6 +231,14 @@ class OneHop(Generic[S]):
                 break
             live.revision, live.seen = winner.revision, winner.seen
         return self._unsaved(answer)
+
+    def _moved_on(self) -> Screen:
+        """The session that was to be continued goes on by itself: a redial tells its outcome."""
+        screen = self._parts.sentence("dial_again", self._live.language)
+        self._walk.continues, self._live.left = None, None
+        self._live.reply, self._live.open = screen.text, False
+        self._save(ENDED_SECONDS)
+        return screen
 
     def _decided_by(self, winner: Live) -> bool:
         """Whether what others stored answers this hop too: the outcome, or the same input."""
@@ -225,7 +268,14 @@ class OneHop(Generic[S]):
         person = hop.person
         live.person = [person.id.hex, person.name, person.role] if person else None
         try:
-            stored = self._parts.store.finish(self._hash, self._token, live, seconds)
+            stored = self._parts.store.finish(
+                self._hash,
+                self._token,
+                live,
+                seconds,
+                point_seconds=self._pointer_seconds() if self._first else 0,
+                continues=self._walk.continues,
+            )
         except SessionTooLarge as error:
             log.error("ussd_session_too_large", problem=str(error))
             self.release()
@@ -264,7 +314,7 @@ class OneHop(Generic[S]):
 
     def _new_session(self, revision: int) -> Live:
         language = self._parts.around.market.default_language
-        version = self._parts.current.version
+        version = self._parts.opening().version
         return Live(version, self._request.msisdn, "", language, revision=revision)
 
     def _begin_walk(self) -> Walk[S]:
@@ -292,7 +342,13 @@ class OneHop(Generic[S]):
         return self._parts.books[self._live.version]
 
     def _live_seconds(self) -> int:
-        return self._request.gateway.session_seconds + LIVE_MARGIN_SECONDS
+        seconds = self._request.gateway.session_seconds + LIVE_MARGIN_SECONDS
+        return max(seconds, self._parts.around.market.resume_seconds)
+
+    def _pointer_seconds(self) -> int:
+        """Until the latest moment at which a session that begins now can be continued."""
+        window = self._parts.around.market.resume_seconds
+        return self._request.gateway.session_seconds + LIVE_MARGIN_SECONDS + window
 
     def _now_ms(self) -> int:
         return int(self._parts.around.clock().timestamp() * 1000)

@@ -13,12 +13,12 @@ from app.markets import Market
 from app.text import Catalogues
 from app.ussd.hop import Hop, MenuError, S
 from app.ussd.paging import Footer, Limits, Page, paginate
-from app.ussd.states import Ask, End, Item, Menu, Pick, Secret, State, Step, Wait
+from app.ussd.states import Ask, End, Item, Menu, Pick, Resume, Secret, State, Step, Wait
 
 BACK, HOME, MORE = "0", "00", "98"
 SECONDS_PER_MINUTE = 60
 
-Shown = Menu[S] | Ask[S, Any] | Secret[S] | Pick[S] | End[S]
+Shown = Menu[S] | Ask[S, Any] | Secret[S] | Pick[S] | Resume[S] | End[S]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,12 @@ class Composer(Generic[S]):
         end = isinstance(state, End)
         line = footer(self._catalogues, hop.language, end=end, back=back, home=home)
         limits = Limits(gateway.septets, gateway.ucs2_units)
-        return paginate(f"{refusal}\n{text}" if refusal else text, rows, line, limits)
+        head = f"{refusal}\n{text}" if refusal else text
+        pages = paginate(head, rows, line, limits)
+        if len(pages) > 1 and isinstance(state, Pick) and state.search:
+            hint = self._catalogues.say(hop.language, "engine.search")
+            pages = paginate(f"{head}\n{hint}", rows, line, limits)
+        return pages
 
     def _rows(
         self, state: Shown[S], hop: Hop[S], facts: Mapping[str, object], items: Sequence[Item]
@@ -142,6 +147,8 @@ class Composer(Generic[S]):
         say: Callable[..., str] = self._catalogues.say
         if isinstance(state, Menu):
             lines = [say(hop.language, label, facts) for label, _, _ in visible_options(state, hop)]
+        elif isinstance(state, Resume):
+            lines = [say(hop.language, label, facts) for label in (state.go_on, state.start_again)]
         elif isinstance(state, Pick):
             lines = [
                 say(hop.language, state.item, offered(self._market, item.facts)) for item in items

@@ -1,6 +1,8 @@
 """L6: live sessions in Redis: two keys a session, a lock and compare-and-set.
 
 1. Two round trips a hop: `begin` takes the lock and loads, `finish` saves and gives the lock back.
+   The first save of a session also points to it from its number, and the save that continues a
+   cut-off session ends that one in the same instant, unless it has moved on meanwhile.
 2. The lock is a key of its own, taken before the session exists; it expires by itself.
 3. A save succeeds only over the revision that was loaded. On a conflict the caller gets what is
    stored now; finding exactly its own bytes there means that its save had succeeded.
@@ -26,7 +28,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from app.sealing import keyed_hash
-from app.ussd.live import Live
+from app.ussd.live import Live, decode
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 0.7
@@ -35,22 +37,32 @@ CRLF = b"\r\n"
 NILS = (b"$-1\r\n", b"_\r\n")  # in RESP2 and RESP3
 LOCK_MS = 15_000  # longer than any hop; a killed process blocks its session no longer than this
 
+MOVED = b"-"  # then a language: this session was continued by another one
+LEFT = b"+"  # then the key of a session and the session: what this number dialled last
+
 # Each answers with one string or nil, which is the quickest to read: nothing for `begin` while
 # another hop holds the lock, for `finish` when the session is gone; "" is no session, and saved.
 BEGIN = b"""
 if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
     or redis.call('GET', KEYS[2]) == ARGV[1] then
-  return redis.call('GET', KEYS[1]) or ''
+  local stored = redis.call('GET', KEYS[1])
+  if stored then return stored end
+  local last = redis.call('GET', KEYS[3])
+  if last and last ~= KEYS[1] and redis.call('EXISTS', last .. ':lock') == 0 then
+    local left = redis.call('GET', last)
+    if left and string.byte(left) == 91 then return '+' .. last .. left end
+  end
+  return ''
 end
 return false
 """
-FINISH = b"""
+_FINISH_WITH = b"""
 local answer = ''
 if ARGV[4] ~= '' then
   local stored = redis.call('GET', KEYS[1])
   local revision = stored and string.match(stored, '^%[(%d+)') or '0'
   if revision == ARGV[2] then
-    redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])
+    SAVE
   else
     answer = stored
   end
@@ -58,6 +70,24 @@ end
 if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 return answer
 """
+_SET = b"redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])"
+# KEYS[3] is the pointer from a number to its latest session, ARGV[5] how long it lives.
+_SET_AND_POINT = _SET + b"\n    redis.call('SET', KEYS[3], KEYS[1], 'PX', ARGV[5])"
+# KEYS[3] is the session to continue, ARGV[5] its revision, ARGV[6] what it is from now on.
+_SET_AND_MOVE = b"""
+    local old = redis.call('GET', KEYS[3])
+    if not old then
+      SET
+    elseif string.match(old, '^%[(%d+)') == ARGV[5]
+        and redis.call('EXISTS', KEYS[3] .. ':lock') == 0 then
+      SET
+      redis.call('SET', KEYS[3], ARGV[6], 'KEEPTTL')
+    else
+      answer = ARGV[6]
+    end""".replace(b"SET\n", _SET + b"\n")
+FINISH, FINISH_FIRST, FINISH_RESUMED = (
+    _FINISH_WITH.replace(b"SAVE", save) for save in (_SET, _SET_AND_POINT, _SET_AND_MOVE)
+)
 
 
 class SessionsAway(Exception):
@@ -88,31 +118,62 @@ class SessionStore:
         """The 16 bytes that name a session everywhere else."""
         return keyed_hash(self.key, f"{gateway}\0{session_id}".encode(), 16)
 
-    def begin(self, session_hash: bytes) -> tuple[str, bytes | None] | None:
+    def begin(self, session_hash: bytes, msisdn: str = "") -> tuple[str, bytes | None] | None:
         """Take the lock: its token and the stored session, or None when another hop holds it.
 
-        Raises SessionsAway.
+        Stored is also MOVED and a language, or, for a new session, LEFT and the latest one of
+        this number unless a hop of it is running. Raises SessionsAway.
         """
         token = f"{self._token_base}.{os.getpid()}.{next(self._token_count)}"
-        stored = self._run(_BEGIN, self._keys(session_hash), token.encode(), b"%d" % LOCK_MS)
+        keys = (*self._keys(session_hash), self._pointer(msisdn))
+        stored = self._run(_BEGIN, keys, token.encode(), b"%d" % LOCK_MS)
         return None if stored is None else (token, stored or None)
 
+    def peek(self, session_hash: bytes) -> Live | None:
+        """A session as it is stored, without its lock; None when there is none.
+
+        Raises SessionsAway, and ValueError for bytes that are none of ours.
+        """
+        stored = self._run(_PEEK, self._keys(session_hash)[:1])
+        return decode(stored) if stored and not stored.startswith(MOVED) else None
+
     def finish(
-        self, session_hash: bytes, token: str, live: Live | None = None, ttl_seconds: int = 0
+        self,
+        session_hash: bytes,
+        token: str,
+        live: Live | None = None,
+        ttl_seconds: int = 0,
+        *,
+        point_seconds: int = 0,
+        continues: tuple[str, int] | None = None,
     ) -> bytes | None:
         """Save, if `live` is given, and give the lock back, if `token` still holds it.
 
-        None: done. Else the conflict: what is stored now, b"" when nothing is. Raises SessionsAway
-        and SessionTooLarge.
+        `point_seconds`: the number's latest session is this one, for so long. `continues`: key and
+        revision of the session that this one takes over, in the same instant.
+
+        None: done. Else the conflict: what is stored now, b"" when nothing is, MOVED when the
+        session to be continued has moved on or a hop of it runs. Raises SessionsAway and
+        SessionTooLarge.
         """
         encoded = live.encode() if live else b""
+        script = _FINISH
+        keys: tuple[bytes, ...] = self._keys(session_hash)
+        more: tuple[bytes, ...] = ()
+        if live and continues:
+            script, keys = _FINISH_RESUMED, (*keys, continues[0].encode())
+            more = (b"%d" % continues[1], MOVED + live.language.encode())
+        elif live and point_seconds:
+            script, keys = _FINISH_FIRST, (*keys, self._pointer(live.msisdn))
+            more = (b"%d" % (point_seconds * 1000),)
         answer = self._run(
-            _FINISH,
-            self._keys(session_hash),
+            script,
+            keys,
             token.encode(),
             b"%d" % (live.revision if live else 0),
             b"%d" % (ttl_seconds * 1000),
             encoded,
+            *more,
         )
         if answer != b"" and answer != encoded:
             return answer or b""
@@ -132,7 +193,11 @@ class SessionStore:
         key = f"{self._prefix}{session_hash.hex()}".encode()
         return key, key + b":lock"
 
-    def _run(self, script: _Script, keys: tuple[bytes, bytes], *arguments: bytes) -> bytes | None:
+    def _pointer(self, msisdn: str) -> bytes:
+        name = keyed_hash(self.key, b"msisdn\0" + msisdn.encode(), 16)
+        return f"{self._prefix}of:{name.hex()}".encode()
+
+    def _run(self, script: _Script, keys: tuple[bytes, ...], *arguments: bytes) -> bytes | None:
         line: _Line | None = self._kept.__dict__.get("line")
         if line:
             try:
@@ -191,16 +256,15 @@ class _Line:
 
 
 class _Script:
-    """A Lua script of two keys, and its commands as Redis reads them (RESP arrays)."""
+    """A Lua script, and its commands as Redis reads them (RESP arrays)."""
 
-    def __init__(self, body: bytes, arguments: int) -> None:
-        size = arguments + 5
+    def __init__(self, body: bytes, *, keys: int, arguments: int) -> None:
         sha = sha1(body, usedforsecurity=False).hexdigest().encode()
-        self._by_sha = _head(size, b"EVALSHA", sha)
-        self._by_body = _head(size, b"EVAL", body)
+        self._by_sha = _head(b"EVALSHA", sha, keys, arguments)
+        self._by_body = _head(b"EVAL", body, keys, arguments)
 
     def run(
-        self, line: _Line, keys: tuple[bytes, bytes], arguments: tuple[bytes, ...]
+        self, line: _Line, keys: tuple[bytes, ...], arguments: tuple[bytes, ...]
     ) -> bytes | None:
         tail = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in (*keys, *arguments)])
         try:
@@ -209,10 +273,14 @@ class _Script:
             return line.ask(self._by_body + tail)
 
 
-def _head(size: int, command: bytes, script: bytes) -> bytes:
-    words = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in (command, script, b"2"))
-    return b"*%d\r\n%b" % (size, words)
+def _head(command: bytes, script: bytes, keys: int, arguments: int) -> bytes:
+    given = (command, script, b"%d" % keys)
+    words = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in given)
+    return b"*%d\r\n%b" % (len(given) + keys + arguments, words)
 
 
-_BEGIN = _Script(BEGIN, 2)
-_FINISH = _Script(FINISH, 4)
+_BEGIN = _Script(BEGIN, keys=3, arguments=2)
+_FINISH = _Script(FINISH, keys=2, arguments=4)
+_FINISH_FIRST = _Script(FINISH_FIRST, keys=3, arguments=5)
+_FINISH_RESUMED = _Script(FINISH_RESUMED, keys=3, arguments=6)
+_PEEK = _Script(b"return redis.call('GET', KEYS[1])", keys=1, arguments=0)

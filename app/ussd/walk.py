@@ -18,8 +18,19 @@ from typing import Any, Generic
 
 from app.errors import DomainError, OutcomeUnknown
 from app.gateways.wire import UssdGateway
+from app.telemetry import refused
 from app.ussd.hop import Hop, MenuError, S
-from app.ussd.inputs import AskAgain, choose, items_of, picked, pin, shown_lines
+from app.ussd.inputs import (
+    SEARCH_MOST,
+    AskAgain,
+    choose,
+    go_on,
+    items_of,
+    letters,
+    picked,
+    pin,
+    shown_lines,
+)
 from app.ussd.live import Live
 from app.ussd.menubook import MenuBook
 from app.ussd.screens import BACK, HOME, MORE, Answer, Composer, Shown, with_screen
@@ -31,6 +42,7 @@ from app.ussd.states import (
     Item,
     Menu,
     Pick,
+    Resume,
     Secret,
     State,
     Step,
@@ -54,6 +66,7 @@ class Walk(Generic[S]):
         "_typed",
         "_waits",
         "committed",
+        "continues",
         "hop",
         "private",
     )
@@ -78,69 +91,68 @@ class Walk(Generic[S]):
         self._typed: str | None = None
         self.committed = False
         self.private = False
-
-    def first(self, *, mid_session: bool) -> Answer | Wait[S]:
-        """A new dial, or a session that we lost: its outcome if there is one, else a new dial."""
-        book, hop = self._book, self.hop
-        hop.may_read = True
-        hop.person = book.who(hop)
-        name = None
-        if mid_session and book.on_unknown_session:
-            name = book.on_unknown_session(hop)
-            if name is not None and name not in book.entries:
-                raise MenuError(f"{name!r} is not among the entries of the book")
-        self._live.top = name is None
-        return self.enter(name or book.start)
+        self.continues: tuple[str, int] | None = None
 
     def answer(self, typed: str) -> Answer | Wait[S]:
         """Run the current state on an input."""
-        live = self._live
         self._typed = typed
         typed = typed.strip()
-        state = self._state(live.state)
+        state = self._state(self._live.state)
         turned = self._engine_key(state, typed)
         if turned is not None:
             return turned
         if isinstance(state, Secret) and self._led_here(state):
             return self._show(state)
+        if isinstance(state, Pick) and state.search and letters(typed):
+            return self._search(state, typed)
+        went = self.taken(state, typed)
+        return self.enter(went) if isinstance(went, str) else went
+
+    def taken(self, state: State[S], typed: str) -> str | Answer:
+        """Run a state on an answer to its own question: the next state, or the refusal."""
         try:
             name = self._run(state, typed)
         except AskAgain as again:
-            return self._ask_again(state, self._say(again.key, again.facts))
+            reason = again.key.removeprefix("engine.")
+            return self._ask_again(state, reason, self._say(again.key, again.facts))
         except DomainError as error:
             return self._refused(state, error)
-        self._leave(state)
-        return self.enter(name)
+        self.leave(state)
+        return name
 
     def enter(self, name: str) -> Answer | Wait[S]:
         """Show a state; states without a screen are run until one has."""
-        live, hop = self._live, self.hop
+        return self.arrived(self.settle(name))
+
+    def settle(self, name: str) -> Answer | State[S]:
+        """Go to a state, through those without a screen; nothing is shown yet."""
+        live = self._live
         live.tries = live.page = 0
-        live.shown, live.led = [], ""
+        live.shown, live.led, live.search = [], "", ""
         for _ in range(CHAIN_MOST):
             state = self._state(name)
             live.state = name
             if name in (self._book.home, self._book.start):
                 live.stack.clear()
-                live.top = True
-            if isinstance(state, Wait):
-                return state
+                live.top, live.spent = True, self.committed
             if isinstance(state, Step):
                 went = self._step(state)
                 if isinstance(went, Answer):
                     return went
                 name = went
-            elif isinstance(state, Pick):
-                hop.may_read = state.reads
-                items = items_of(state, hop)
-                if items:
-                    return self._show(state, items=items)
+            elif isinstance(state, Pick) and not self._items(state):
                 name = state.empty
             else:
-                if isinstance(state, Secret) and self._typed is not None:
-                    live.led = self._mark(self._typed)
-                return self._show(state)
+                return state
         raise MenuError(f"{live.state}: more than {CHAIN_MOST} states without a screen")
+
+    def arrived(self, state: Answer | State[S]) -> Answer | Wait[S]:
+        """Show where `settle` came to."""
+        if isinstance(state, Answer | Wait):
+            return state
+        if isinstance(state, Secret) and self._typed is not None:
+            self._live.led = self._mark(self._typed)
+        return self._show(with_screen(state))
 
     def poll(self, state: Wait[S]) -> str | None:
         """Ask once for the outcome. A refusal to answer is no outcome."""
@@ -161,6 +173,9 @@ class Walk(Generic[S]):
             return self.enter(self._book.home)
         if typed == BACK and live.page:
             return self._turn(state, live.page - 1)
+        if typed == BACK and live.search:
+            live.search = ""
+            return self._turn(state, 0)
         if typed == BACK and live.stack:
             return self.enter(live.stack.pop())
         if typed == MORE and live.more:
@@ -169,11 +184,23 @@ class Walk(Generic[S]):
 
     def _turn(self, state: State[S], page: int) -> Answer | Wait[S]:
         self._live.page = page
-        if isinstance(state, Pick):
-            self.hop.may_read = state.reads
-            items = items_of(state, self.hop)
-            return self._show(state, items=items) if items else self.enter(state.empty)
+        if isinstance(state, Pick) and not self._items(state):
+            return self.enter(state.empty)
         return self._show(with_screen(state))
+
+    def _search(self, state: Pick[S], typed: str) -> Answer:
+        """Narrow a list to the lines with a word that begins so."""
+        live = self._live
+        before, live.search = live.search, typed[:SEARCH_MOST]
+        if not self._items(state):
+            live.search = before
+            return self._ask_again(state, "no_match", self._say("engine.no_match", {}))
+        live.page = live.tries = 0
+        return self._show(state)
+
+    def _items(self, state: Pick[S]) -> Sequence[Item]:
+        self.hop.may_read = state.reads
+        return items_of(state, self.hop, self._live.search)
 
     def _led_here(self, state: Secret[S]) -> bool:
         """An input equal to the one that led to the PIN is no PIN.
@@ -196,14 +223,28 @@ class Walk(Generic[S]):
         hop.may_read = state.reads
         if isinstance(state, Menu):
             return choose(state, hop, typed)
+        if isinstance(state, Resume):
+            return self._continue() if go_on(typed) else state.again
         if isinstance(state, Secret):
             secret = pin(typed, hop.market.pin.length)
             self.private = True
+            self._live.spent = self._live.spent or not state.new
             return self._call(state, partial(state.accept, hop, secret))
         if isinstance(state, Ask):
             return self._call(state, partial(state.accept, hop, state.parse(hop, typed)))
         value = picked(state, hop, self._live, typed)
         return self._call(state, partial(state.accept, hop, value))
+
+    def _continue(self) -> str:
+        """Take over what the session before left; saving it ends that one."""
+        live, hop = self._live, self.hop
+        if live.left is None:
+            return self._book.home
+        key, revision, name, stack, data, hop.language = live.left
+        live.stack, live.top = list(stack), False
+        hop.data.update({known: data[known] for known in data if known not in hop.data})
+        self.continues = key, revision
+        return str(name)
 
     def _call(
         self, state: Ask[S, Any] | Secret[S] | Pick[S] | Step[S], function: Callable[[], str]
@@ -238,33 +279,33 @@ class Walk(Generic[S]):
         if error.code == PIN_WRONG:
             self.private = False
         if error.code in getattr(state, "ends", ()):
+            refused(state.name, error.code)
             return Answer(self._say(f"refusals.{error.code}", error.facts), open=False)
         if error.code in getattr(state, "refusals", ()):
-            return self._ask_again(state, self._say(f"refusals.{error.code}", error.facts))
+            sentence = self._say(f"refusals.{error.code}", error.facts)
+            return self._ask_again(state, error.code, sentence)
         raise MenuError(f"{state.name} does not declare the refusal {error.code!r}") from error
 
-    def _ask_again(self, state: State[S], refusal: str) -> Answer:
+    def _ask_again(self, state: State[S], reason: str, refusal: str) -> Answer:
+        refused(state.name, reason)
         live = self._live
         live.tries += 1
         if live.tries >= TRIES:
             return Answer(f"{refusal}\n{self._say('engine.too_many', {})}", open=False)
         live.page = 0
-        if isinstance(state, Pick):
-            self.hop.may_read = state.reads
-            items = items_of(state, self.hop)
-            return self._show(state, refusal=refusal, items=items)
         return self._show(with_screen(state), refusal=refusal)
 
-    def _leave(self, state: State[S]) -> None:
+    def leave(self, state: State[S]) -> None:
         """Where `0` will lead from the next screen."""
         if self.committed:
             self._live.stack.clear()
-            self._live.top = False
-        elif not isinstance(state, Secret):
+            self._live.top, self._live.spent = False, True
+        elif not isinstance(state, Secret | Resume):
             self._live.leave(state.name)
 
-    def _show(self, state: Shown[S], *, refusal: str = "", items: Sequence[Item] = ()) -> Answer:
+    def _show(self, state: Shown[S], *, refusal: str = "") -> Answer:
         live, hop = self._live, self.hop
+        items = self._items(state) if isinstance(state, Pick) else ()
         hop.may_read = state.reads
         pages = self._composer.pages(
             state,
@@ -279,6 +320,9 @@ class Walk(Generic[S]):
         page = pages[live.page]
         live.more = live.page < len(pages) - 1
         live.shown = shown_lines(page.rows, items)
+        live.showed(self._book.places[state.name])
+        if not isinstance(state, Resume):
+            live.left = None
         self.private = self.private or state.private
         return Answer(page.text, live.more or not isinstance(state, End))
 

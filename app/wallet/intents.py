@@ -99,6 +99,11 @@ def close(session: Session, intent: Intent, subject: UUID, now: datetime) -> Non
     session.flush()
 
 
+def known(session: Session, intent_id: UUID) -> bool:
+    """Whether a PIN was ever given for an intent, whatever became of it."""
+    return session.scalar(select(Intent.id).where(Intent.id == intent_id)) is not None
+
+
 def of_session(session: Session, session_hash: bytes) -> Intent | None:
     """The newest intent of a USSD session, whatever became of it."""
     statement = select(Intent).where(Intent.session_hash == session_hash)

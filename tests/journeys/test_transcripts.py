@@ -51,7 +51,7 @@ class Player:
 
     def do_dial(self, line: Line) -> None:
         self.replies = 0
-        self._show(self._handset.dial(line.rest))
+        self._show(self._handset.dial(self.story.fill(line.rest)))
 
     def do_reply(self, line: Line) -> None:
         self.replies += 1

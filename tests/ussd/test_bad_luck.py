@@ -84,8 +84,6 @@ def test_a_session_lost_after_its_intent_tells_the_outcome(
 ) -> None:
     phone.keys("1", "500", PIN)
     redis.flushdb()
-    session_hash = bench.store.hash_of("africastalking", phone.session_id)
-    bench.played.lost[session_hash] = "outcome"
     assert phone.again().text == "Last session: payment done"
     assert len(bench.played.paid) == 1
 
@@ -237,7 +235,7 @@ def test_no_secret_and_no_large_session_in_redis(session_redis_url: str, typed: 
             assert phone.session_id.encode() not in stored
             for key in redis.keys(f"{bench.prefix}*"):
                 assert redis.strlen(key) <= SESSION_BYTES
-                assert 0 < redis.ttl(key) <= 240
+                assert 0 < redis.ttl(key) <= 540
 
 
 def test_the_first_of_two_pins_is_kept_sealed(phone: Phone, redis: Redis) -> None:

@@ -1,4 +1,4 @@
-"""The menus of the product, one file a subject; `book(market)` binds them into one version.
+"""The menus of the product, one file a subject; `books(market)` binds them into versions.
 
 A menu is data (see `app/ussd/states.py`): read a file from the top and you read what the person
 sees. What moves money is called, not written, here.
@@ -10,16 +10,21 @@ sees. What moves money is called, not written, here.
     history   my payments, balance, lost tokens
     account   PIN, language, fees, help
     newpin    a new PIN is typed twice
+    previous  what the release before had instead
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from app.markets import Market
 from app.ussd.menubook import MenuBook
 from app.ussd.menus import account, bill, history, outcome, register, start
+from app.ussd.menus.previous import previous
 from app.ussd.menus.services import Services
+from app.ussd.states import State
 
-VERSION = "1"
+VERSION = "2"
 
 
 def book(market: Market) -> MenuBook[Services]:
@@ -28,15 +33,27 @@ def book(market: Market) -> MenuBook[Services]:
         version=VERSION,
         start="enter",
         home="enter",
-        states=(
-            *start.STATES,
-            *register.states(market),
-            *bill.STATES,
-            *outcome.STATES,
-            *history.STATES,
-            *account.states(market),
-        ),
+        states=states(market),
         who=start.arrive,
         on_unknown_session=outcome.of_lost_session,
         entries=outcome.OUTCOMES,
+        shortcuts=bill.shortcuts(market),
+        bad_shortcut="bill.shortcut",
+    )
+
+
+def books(market: Market) -> list[MenuBook[Services]]:
+    """The menus of this release, then those of the one before, whose sessions may be open."""
+    return [book(market), previous(states(market))]
+
+
+def states(market: Market) -> tuple[State[Any], ...]:
+    """All states, in the order in which a reader meets them."""
+    return (
+        *start.STATES,
+        *register.states(market),
+        *bill.STATES,
+        *outcome.STATES,
+        *history.STATES,
+        *account.states(market),
     )

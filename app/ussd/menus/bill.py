@@ -15,9 +15,12 @@ from sqlalchemy.orm import Session
 from app.billers import catalogue, payments
 from app.billers.quotes import Quote, quote
 from app.errors import DomainError
+from app.markets import Market
 from app.text.width import clip
+from app.ussd.menubook import Shortcut
+from app.ussd.menus.history import STATE_KEYS
 from app.ussd.menus.services import Services, caller, check_pin
-from app.ussd.states import Ask, End, Hop, Item, Pick, Secret, State, Step
+from app.ussd.states import Ask, End, Hop, Item, Menu, Option, Pick, Secret, State, Step
 from app.wallet import intents, people
 from app.wallet.keys import new_key
 
@@ -90,13 +93,59 @@ def parse_amount(hop: Hop[Services], typed: str) -> Quote:
 
 
 def accept_amount(hop: Hop[Services], quoted: Quote) -> str:
-    """Another amount is another intent; the deadline runs from showing the confirmation."""
-    deadline = hop.now + timedelta(seconds=hop.market.confirm_seconds)
+    """Another amount is another intent."""
     hop.data["amount"] = quoted.amount_minor
-    hop.data["shown"] = quoted.fingerprint.hex()
     hop.data["intent"] = str(new_key())
+    _about_to_show(hop, quoted)
+    return "bill.repeated"
+
+
+def _about_to_show(hop: Hop[Services], quoted: Quote) -> None:
+    """What the confirmation shows is what is agreed to; the deadline runs from showing it."""
+    deadline = hop.now + timedelta(seconds=hop.market.confirm_seconds)
+    hop.data["shown"] = quoted.fingerprint.hex()
     hop.data["deadline"] = int(deadline.timestamp())
-    return "bill.confirm"
+
+
+def find_repeat(hop: Hop[Services]) -> str:
+    """Ask first when the same was paid a little while ago: a lost screen looks like no payment."""
+    person_id, agreed = caller(hop).id, quoted(hop)
+    since = hop.now - timedelta(seconds=hop.market.repeat_seconds)
+    view = hop.services.db.transact(
+        lambda session: payments.same_since(
+            session,
+            person_id,
+            product_code=agreed.product_code,
+            customer_no=agreed.customer_no,
+            amount_minor=agreed.amount_minor,
+            since=since,
+        )
+    )
+    if view is None:
+        return "bill.confirm"
+    minutes = max(1, int((hop.now - view.created_at).total_seconds() // 60))
+    hop.data["before"] = [minutes, view.state, view.reference]
+    return "bill.repeat"
+
+
+def repeat_facts(hop: Hop[Services]) -> dict[str, object]:
+    minutes, state, reference = hop.data["before"]
+    return {
+        "amount_minor": hop.data["amount"],
+        "customer_no": hop.data["customer_no"],
+        "minutes": minutes,
+        "state": hop.say(f"menus.state.{state}"),
+        "reference": reference,
+    }
+
+
+def go_on(hop: Hop[Services]) -> str:
+    """A confirmation that was cut off: the same intent, at the price of now."""
+    try:
+        _about_to_show(hop, quoted(hop))
+    except DomainError:
+        return "bill.amount"
+    return "bill.review"
 
 
 def quoted(hop: Hop[Services]) -> Quote:
@@ -161,6 +210,25 @@ def _refused(hop: Hop[Services], session: Session, person_id: uuid.UUID) -> None
     intents.abandon(session, person_id, now=hop.now)
 
 
+def shortcut_facts(hop: Hop[Services]) -> dict[str, object]:
+    """How the code is dialled; the first of the market's, for one that was never whole."""
+    stem = hop.service_code.removesuffix("#")
+    return {"stem": stem, "number": min(hop.market.shortcuts), "code": hop.service_code}
+
+
+def shortcuts(market: Market) -> tuple[Shortcut, ...]:
+    """A product's code goes through meter and amount to the confirmation."""
+    return tuple(
+        Shortcut(
+            number,
+            at="home",
+            answers=("bill.meter", "bill.amount"),
+            sets={"product": product_code},
+        )
+        for number, product_code in market.shortcuts.items()
+    )
+
+
 _METER_REFUSALS = ("customer_number_length", "customer_number_check")
 _AMOUNT_REFUSALS = ("amount_not_a_number", "amount_too_small", "amount_too_large", "amount_step")
 _PAY_REFUSALS = (
@@ -186,6 +254,7 @@ STATES: tuple[State[Any], ...] = (
         goes=("bill.meter",),
         empty="bill.none",
         reads=False,
+        search=True,
     ),
     End("bill.none", text="menus.bill.none"),
     Ask(
@@ -222,9 +291,25 @@ STATES: tuple[State[Any], ...] = (
         facts=amount_facts,
         parse=parse_amount,
         accept=accept_amount,
-        goes=("bill.confirm",),
+        goes=("bill.repeated",),
         refusals=_AMOUNT_REFUSALS,
     ),
+    Step("bill.repeated", run=find_repeat, goes=("bill.confirm", "bill.repeat")),
+    Menu(
+        "bill.repeat",
+        text="menus.bill.repeat",
+        facts=repeat_facts,
+        options=(Option("menus.bill.repeat_pay", goes="bill.confirm"),),
+        extra_texts=STATE_KEYS,
+    ),
+    Step("bill.go_on", run=go_on, goes=("bill.review", "bill.amount"), reads=False),
+    Menu(
+        "bill.review",
+        text="menus.bill.review",
+        facts=confirm_facts,
+        options=(Option("menus.bill.review_pay", goes="bill.confirm"),),
+    ),
+    End("bill.shortcut", text="menus.bill.shortcut", facts=shortcut_facts),
     Secret(
         "bill.confirm",
         text="menus.bill.confirm",
@@ -235,5 +320,6 @@ STATES: tuple[State[Any], ...] = (
         ends=_PAY_REFUSALS,
         again="menus.bill.confirm_again",
         commits=True,
+        resume="bill.go_on",
     ),
 )

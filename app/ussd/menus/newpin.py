@@ -12,11 +12,15 @@ _SEALED = "first_pin"
 
 
 def typed_twice(
-    subject: str, keep: Callable[[Hop[Services], str], str], goes: str, ends: tuple[str, ...] = ()
+    subject: str,
+    keep: Callable[[Hop[Services], str], str],
+    goes: str,
+    ends: tuple[str, ...] = (),
+    resume: str | None = None,
 ) -> tuple[Secret[Services], ...]:
     """The states `<subject>.new`, `.again` and `.differ`, and texts of the same names.
 
-    `keep(hop, pin)` commits the PIN and returns `goes`.
+    `keep(hop, pin)` commits the PIN and returns `goes`. Whoever is cut off goes on at `resume`.
     """
     first, again, differ = f"{subject}.new", f"{subject}.again", f"{subject}.differ"
 
@@ -38,6 +42,8 @@ def typed_twice(
             accept=accept_first,
             goes=(again,),
             refusals=WEAK_PINS,
+            resume=resume,
+            new=True,
         )
 
     return (
@@ -51,5 +57,7 @@ def typed_twice(
             ends=ends,
             commits=True,
             repeats=True,
+            resume=resume,
+            new=True,
         ),
     )

@@ -104,6 +104,12 @@ def states(market: Market) -> tuple[State[Any], ...]:
             goes=("register.new",),
             refusals=("name_invalid",),
         ),
-        *typed_twice("register", keep=register, goes="register.done", ends=("already_registered",)),
+        *typed_twice(
+            "register",
+            keep=register,
+            goes="register.done",
+            ends=("already_registered",),
+            resume="register.name",
+        ),
         End("register.done", text="menus.register.done", facts=done_facts),
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from app.billers import payments
 from app.billers.payments import PaymentView
 from app.ussd.menus.services import Services
-from app.ussd.states import Caller, End, Hop, Menu, Option, State, Step
+from app.ussd.states import Caller, End, Hop, Menu, Option, Resume, State, Step
 from app.wallet import intents, people
 from app.wallet.people import Person
 
@@ -30,7 +31,9 @@ NEWS_OF_STATE = {
     "returned": "manual",
     "paid_late": "returned",
 }
-NEWS = (*dict.fromkeys(NEWS_OF_STATE.values()), "not_done", "open")
+NEWS_KEYS = tuple(
+    f"menus.news.{key}" for key in (*dict.fromkeys(NEWS_OF_STATE.values()), "not_done", "open")
+)
 
 
 def arrive(hop: Hop[Services]) -> Caller | None:
@@ -49,6 +52,8 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     if person.state != "active":
         hop.data["suspended"] = True
         return person
+    if hop.left and "intent" in hop.left and intents.known(session, UUID(hop.left["intent"])):
+        hop.left = None  # a PIN was on its way: what became of it is told, it is not asked again
     news = _news(hop, session, person)
     if news:
         hop.data["news"] = news
@@ -78,33 +83,47 @@ def _facts(hop: Hop[Services], view: PaymentView) -> dict[str, str]:
 
 def enter(hop: Hop[Services]) -> str:
     """Where a dial, and the key `00`, lead."""
-    if hop.person is None:
-        return "register.language"
-    return "home.suspended" if hop.data.get("suspended") else "home"
+    if hop.data.get("suspended"):
+        return "home.suspended"
+    if hop.left is not None:
+        return "resume"
+    return "register.language" if hop.person is None else "home"
 
 
 def home_facts(hop: Hop[Services]) -> dict[str, object]:
     """The outcome line above the menu, and the meter that can be paid again."""
     again = hop.data.get("again")
-    facts: dict[str, object] = {"news": "", "customer_no": again[1] if again else ""}
-    if "news" in hop.data:
-        key, values = hop.data["news"]
-        facts["news"] = hop.say(f"menus.news.{key}", care=hop.market.care_number, **values) + "\n"
-    return facts
+    return {**news_facts(hop), "customer_no": again[1] if again else ""}
+
+
+def news_facts(hop: Hop[Services]) -> dict[str, object]:
+    if "news" not in hop.data:
+        return {"news": ""}
+    key, values = hop.data["news"]
+    return {"news": hop.say(f"menus.news.{key}", care=hop.market.care_number, **values) + "\n"}
 
 
 STATES: tuple[State[Any], ...] = (
     Step(
         "enter",
         run=enter,
-        goes=("register.language", "home.suspended", "home"),
+        goes=("register.language", "home.suspended", "home", "resume"),
         reads=False,
+    ),
+    Resume(
+        "resume",
+        text="menus.resume.title",
+        facts=news_facts,
+        extra_texts=NEWS_KEYS,
+        go_on="menus.resume.go_on",
+        start_again="menus.resume.again",
+        again="enter",
     ),
     Menu(
         "home",
         text="menus.home.title",
         facts=home_facts,
-        extra_texts=tuple(f"menus.news.{key}" for key in NEWS),
+        extra_texts=NEWS_KEYS,
         options=(
             Option("menus.home.pay_bill", goes="bill.product"),
             Option(
