@@ -23,7 +23,12 @@ PIN = "7391"
 def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
     """The assembled parts, in the test's own process."""
     parts = build_runtime(
-        Settings(database_url=database_url, redis_url=redis_url, kibanda_market="demo")
+        Settings(
+            database_url=database_url,
+            redis_url=redis_url,
+            kibanda_market="demo",
+            menu_overlap_seconds=0,
+        )
     )
     yield parts
     parts.db.dispose()

@@ -123,9 +123,15 @@ def wait_rest(world: World) -> None:
     wait_for(rest, SETTLE_SECONDS, "payments and SMS to come to rest")
 
 
+def dial_home(phone: Phone) -> str:
+    """Dial, and start again where something was cut off."""
+    screen = phone.dial()
+    return phone.reply("2") if "Go on" in screen else screen
+
+
 def balance_told(phone: Phone) -> int | None:
     """The balance in minor units that the phone is shown, after the PIN."""
-    home = phone.dial()
+    home = dial_home(phone)
     choice = next((line.split()[0] for line in home.splitlines() if line.endswith("Balance")), None)
     if choice is None:
         return None
@@ -138,7 +144,7 @@ def pay(who: Person) -> None:
     """One bill payment from the phone; the screen after the PIN is kept, whatever it says."""
     meter = fresh_meter()
     phone = who.phone
-    phone.dial()
+    dial_home(phone)
     for reply in ("1", "1", meter, AMOUNT):
         if not phone.open:
             return

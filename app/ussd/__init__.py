@@ -17,7 +17,10 @@ money moves only through the services that the factory hands to the menus.
     onehop      one hop from load to save
     engine      the door: step(request) gives a screen
     ends        end events of the gateways
-    check       walks a whole book without running it
+    paths       which state can follow which
+    check       walks a whole book without running it; check_paths, check_secrets: by subject
+    problems    what check may say, and how each kind is repaired
+    graph       draws a book
     measure     how wide screens are at their worst
     worst       the longest value that each fact may take
 """

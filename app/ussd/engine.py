@@ -54,6 +54,7 @@ class Engine(Generic[S]):
         overlap_seconds: float = 0.0,
         strict: bool = False,
     ) -> None:
+        self.around = around
         self.book = books[0]
         self.books = {book.version: book for book in books}
         self._opening = books[-1]

@@ -11,7 +11,7 @@ from app.text import Catalogues
 from app.text.width import is_gsm7, septets, ucs2_units
 from app.ussd.paging import Limits, paginate
 from app.ussd.screens import footer
-from app.ussd.states import Ask, End, Menu, Pick, Secret, State, Step, Wait
+from app.ussd.states import Ask, End, Menu, Pick, Resume, Secret, State, Step, Wait
 from app.ussd.worst import Context, samples
 
 FOOTER_KEYS = ("engine.back", "engine.home", "engine.more")
@@ -59,6 +59,8 @@ class Measure:
                 f"{number} {self._say(option.label)}"
                 for number, option in enumerate(state.options, 1)
             ]
+        if isinstance(state, Resume):
+            return [f"1 {self._say(state.go_on)}", f"2 {self._say(state.start_again)}"]
         return [f"50 {self._say(state.item)}"] if isinstance(state, Pick) else []
 
     def _one(

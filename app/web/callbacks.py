@@ -43,7 +43,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @_naming_bad_fields
     def ussd_end() -> Response:
         end = africastalking.parse_end(_fields())
-        runtime.db.transact(lambda session: ends.store(session, end, datetime.now(UTC)))
+        way = ends.way_of(end, runtime.sessions, runtime.engine.books)
+        runtime.db.transact(lambda session: ends.store(session, end, way, datetime.now(UTC)))
         return _noted()
 
     @views.post("/africastalking/sms/delivery")

@@ -18,7 +18,8 @@ AddPerson = Callable[..., str]
 def until_pin(world: World, msisdn: str, meter: str, amount: str = "200") -> Session:
     """A session that stands at its confirmation."""
     session = Session(world, msisdn)
-    session.dial()
+    if "Go on" in session.dial():
+        session.reply("2")
     shown = session.reply("1", "1", meter, amount)
     assert "Enter PIN to pay" in shown, shown
     return session

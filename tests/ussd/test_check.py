@@ -1,107 +1,46 @@
-"""`check` finds each planted fault, and nothing in a book without one."""
+"""`check` of sentences and widths finds each planted fault, and nothing without one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from app import markets
+from app.factory import build_runtime
+from app.gateways.table import ussd_gateways
+from app.gateways.wire import UssdGateway
+from app.markets import MarketError
+from app.settings import Settings
 from app.text import Catalogues
 from app.ussd import worst
-from app.ussd.check import Problem, check
-from app.ussd.menubook import MenuBook
+from app.ussd.check import check
+from app.ussd.problems import REPAIRS, Kind, Problem
 from app.ussd.states import (
     Ask,
-    Caller,
     End,
-    Hop,
-    Item,
-    Menu,
-    Option,
-    Pick,
-    Secret,
-    State,
-    Step,
-    Wait,
 )
 from tests.ussd import phone
+from tests.ussd.checked import (
+    OFFER,
+    book_of,
+    found,
+    go,
+    menu,
+    offering,
+    said,
+    sound,
+)
 
-SENTENCES = {
-    "menus.c.main": "Choose",
-    "menus.c.pay": "Pay",
-    "menus.c.pin": "Pay {amount}. PIN",
-    "menus.c.paid": "Paid {amount}",
-    "menus.c.list": "List",
-    "menus.c.line": "{day} {amount}",
-    "menus.c.help": "Help: {care}",
-    "refusals.pin_wrong": "Wrong PIN",
-}
-
-
-def who(_: Hop[None]) -> Caller | None:
-    return None
-
-
-def go(_: Hop[None], __: Any) -> str:
-    return "wait"
-
-
-def no_items(_: Hop[None]) -> list[Item]:
-    return []
-
-
-def sound() -> dict[str, State[None]]:
-    """States by name, with nothing to find."""
-    states: tuple[State[None], ...] = (
-        Menu(
-            "main",
-            "menus.c.main",
-            (Option("menus.c.pay", "pin"), Option("menus.c.list", "list")),
-        ),
-        Secret("pin", "menus.c.pin", go, ("wait",), refusals=("pin_wrong",), commits=True),
-        Wait("wait", lambda _: None, ("paid",), late="help"),
-        End("paid", "menus.c.paid", private=True),
-        Pick("list", "menus.c.list", "menus.c.line", no_items, go, ("help",), empty="help"),
-        End("help", "menus.c.help"),
-    )
-    return {state.name: state for state in states}
-
-
-def said(**changed: dict[str, str | None]) -> Catalogues:
-    """English and Swahili with the sound sentences, changed by language."""
-    made = Catalogues(["en", "sw"])
-    for language in made.languages:
-        engine = {
-            key: text
-            for key, text in made._sentences[language].items()
-            if key.startswith("engine.")
-        }
-        sentences = {**engine, **SENTENCES, **changed.get(language, {}), **changed.get("both", {})}
-        made._sentences[language] = {key: text for key, text in sentences.items() if text}
-    return made
-
-
-def found(states: dict[str, State[None]], catalogues: Catalogues | None = None) -> list[Problem]:
-    book = MenuBook[None](
-        version="c", start="main", home="main", states=states.values(), who=who, entries=("help",)
-    )
-    return check(book, phone.market(), catalogues or said())
+SMALL = UssdGateway(
+    "small", "latest", "window", answer_seconds=10, session_seconds=90, septets=160, ucs2_units=70
+)
 
 
 def test_a_sound_book_has_no_problem() -> None:
     assert found(sound()) == []
-
-
-def test_a_state_that_nobody_reaches() -> None:
-    states = sound() | {"lost": End[None]("lost", "menus.c.help")}
-    assert found(states) == [Problem("lost", "unreachable", "no state leads here")]
-
-
-def test_a_dead_end() -> None:
-    states = sound()
-    states["list"] = Menu("list", "menus.c.list", (Option("menus.c.line", "list"),))
-    assert Problem("list", "dead_end", "no End can be reached from here") in found(states)
 
 
 def test_a_missing_translation() -> None:
@@ -135,11 +74,12 @@ def test_a_sentence_that_nothing_shows() -> None:
     assert problems == [Problem("", "never_shown", "menus.c.old in en")]
 
 
-def test_more_options_than_keys() -> None:
-    states = sound()
-    options = [Option[None]("menus.c.pay", "pin")] * 9 + [Option[None]("menus.c.list", "list")]
-    states["main"] = Menu("main", "menus.c.main", tuple(options))
-    assert [problem.kind for problem in found(states)] == ["too_many_options"]
+def test_sentences_of_the_previous_menus_are_shown_too() -> None:
+    """A release carries two books and one catalogue."""
+    before = sound() | menu("before", "help")
+    before["before"] = replace(before["before"], text="menus.c.old")
+    catalogues, market = said(both={"menus.c.old": "Old"}), phone.market()
+    assert check(book_of(sound()), market, catalogues, besides=[book_of(before)]) == []
 
 
 @pytest.mark.parametrize(
@@ -193,32 +133,6 @@ def test_a_text_in_pages_may_be_long() -> None:
     assert found(states, said(both={"menus.c.help": "long " * 100 + "{care}"})) == []
 
 
-def test_money_shown_without_a_pin() -> None:
-    states = sound()
-    states["help"] = replace(states["help"], private=True)
-    assert [(problem.state, problem.kind) for problem in found(states)] == [
-        ("help", "private_without_secret")
-    ]
-
-
-def test_a_secret_as_the_first_question() -> None:
-    states = sound()
-    states["main"] = Step[None]("main", lambda _: "pin", ("pin", "list"))
-    assert ("pin", "secret_first") in {(one.state, one.kind) for one in found(states)}
-
-
-def test_a_wait_that_no_commit_leads_to() -> None:
-    states = sound()
-    states["pin"] = replace(states["pin"], commits=False)
-    assert [problem.kind for problem in found(states)] == ["wait_without_commit"]
-
-
-def test_a_commit_after_a_wait() -> None:
-    states = sound() | {"after": Step[None]("after", lambda _: "paid", ("paid",), commits=True)}
-    states["wait"] = Wait("wait", lambda _: None, ("after",), late="help")
-    assert ("after", "acts_after_wait") in {(one.state, one.kind) for one in found(states)}
-
-
 def test_every_worst_value_can_be_made() -> None:
     context = worst.Context(phone.market(), Catalogues(["en", "sw"]), "sw")
     assert all(sample for sample in worst.samples(context, worst.WORST).values())
@@ -228,3 +142,49 @@ def test_questions_are_walked_too() -> None:
     states = sound()
     states["list"] = Ask("list", "menus.c.list", lambda _, typed: typed, go, ("help",), ("odd",))
     assert next(problem.detail for problem in found(states)) == "refusals.odd in en, sw"
+
+
+def test_an_offer_to_go_on_shows_its_two_lines() -> None:
+    assert found(offering(), said(both=OFFER)) == []
+    for lost in ("menus.c.on", "menus.c.again"):
+        problems = found(offering(), said(en=OFFER, sw=OFFER | {lost: None}))
+        assert problems == [Problem("resume", "no_sentence", f"{lost} in sw")]
+    fill = 182 - len("\n1 Go on\n2 Start again")
+    assert found(offering(), said(both=OFFER | {"menus.c.go": "x" * fill})) == []
+    problems = found(offering(), said(both=OFFER | {"menus.c.go": "x" * (fill + 1)}))
+    assert {problem.state for problem in problems} == {"resume"}
+    assert "183 septets of 182" in problems[0].detail
+
+
+def test_sentences_of_the_search_belong_to_the_engine() -> None:
+    problems = found(sound(), said(sw={"engine.search": None, "engine.no_match": None}))
+    assert [problem.detail for problem in problems] == [
+        "engine.search in sw",
+        "engine.no_match in sw",
+    ]
+
+
+def test_a_market_names_gateways_that_exist(tmp_path: Path) -> None:
+    demo = markets.load("demo")
+    assert [gateway.name for gateway in ussd_gateways(demo.gateways)] == ["africastalking"]
+    text = (markets.FOLDER / "demo.toml").read_text()
+    market = tmp_path / "pigeon.toml"
+    market.write_text(text.replace('["africastalking"]', '["africastalking", "carrier_pigeon"]'))
+    with pytest.raises(MarketError, match="no adapter 'carrier_pigeon', only africastalking"):
+        build_runtime(Settings(kibanda_market=str(market)))
+
+
+def test_every_kind_of_problem_says_how_it_is_repaired() -> None:
+    assert set(REPAIRS) == set(get_args(Kind))
+
+
+def test_screens_are_measured_for_every_gateway() -> None:
+    """A screen that one operator carries is too wide for another."""
+    wide = said(both={"menus.c.paid": "x" * 170})
+    large = phone.AT
+    assert check(book_of(sound()), phone.market(), wide, [large]) == []
+    problems = check(book_of(sound()), phone.market(), wide, [large, SMALL])
+    assert [str(problem) for problem in problems] == [
+        f"paid: too_wide: [{language}, small] menus.c.paid: 170 septets of 160"
+        for language in ("en", "sw")
+    ]

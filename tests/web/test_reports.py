@@ -66,6 +66,78 @@ def test_an_end_event_before_its_session_is_over_does_not_end_it(
     assert "Pay bill" in session.reply("1")
 
 
+def end_of(session: Session, **changed: str) -> dict[str, str]:
+    """The end event of a session, from a gateway that gives back no names."""
+    return end_form(sessionId=session.id, phoneNumber=session.msisdn, hopsMetadata="", **changed)
+
+
+def way_of(runtime: Runtime, session: Session) -> dict[str, Any]:
+    """Our own part of a session's only end event."""
+    (row,) = ends_of(runtime, session.id)
+    names = ("path", "last_state", "language", "menu_version", "registered", "committed")
+    return {name: row[name] for name in names}
+
+
+def test_an_end_event_tells_the_way_through_the_menus(
+    world: World, runtime: Runtime, add_person: AddPerson
+) -> None:
+    session = Session(world, add_person("sw", 100_000))
+    session.dial()
+    session.reply("1", "1", fresh_meter(), "200")
+    assert call(world, END, data=end_of(session)).status_code == 200
+    told = way_of(runtime, session)
+    assert told == {
+        "path": ["home", "bill.product", "bill.meter", "bill.amount", "bill.confirm"],
+        "last_state": "bill.confirm",
+        "language": "sw",
+        "menu_version": runtime.engine.book.version,
+        "registered": True,
+        "committed": False,
+    }
+    session.reply(PIN)
+    assert call(world, END, data=end_of(session, status="Success")).status_code == 200
+    assert way_of(runtime, session) == told, "a repeated event changes nothing"
+
+
+def test_a_confirmed_payment_is_told(world: World, runtime: Runtime, add_person: AddPerson) -> None:
+    session = Session(world, add_person("en", 100_000))
+    session.dial()
+    assert session.reply("1", "1", fresh_meter(), "200", PIN).startswith("END Paid")
+    call(world, END, data=end_of(session, status="Success"))
+    told = way_of(runtime, session)
+    assert (told["last_state"], told["committed"]) == ("bill.paid", True)
+
+
+def test_a_session_that_redis_lost_leaves_what_the_gateway_gives_back(
+    world: World, runtime: Runtime, add_person: AddPerson
+) -> None:
+    session = Session(world, add_person("en", 100_000))
+    header = "at-ussd-hop-metadata"
+    names = [session.post("").headers[header], session.post("1").headers[header]]
+    assert names == ["home", "bill.product"]
+    world.flush_redis()
+    form = {**end_of(session), "hopsMetadata": f"{','.join(names)},{SECRET}"}
+    assert call(world, END, data=form).status_code == 200
+    told = way_of(runtime, session)
+    assert (told["path"], told["last_state"]) == (["home", "bill.product"], "bill.product")
+    assert (told["language"], told["menu_version"], told["registered"]) == (None, None, None)
+
+
+def test_a_session_that_was_continued_ends_as_two(
+    world: World, runtime: Runtime, add_person: AddPerson
+) -> None:
+    first = Session(world, add_person("en", 100_000))
+    first.dial()
+    first.reply("1", "1", fresh_meter())
+    second = Session(world, first.msisdn)
+    assert "1 " in second.dial()
+    second.reply("1")
+    for session in (first, second):
+        assert call(world, END, data=end_of(session)).status_code == 200
+    assert way_of(runtime, first)["path"] is None, "it lives on in the second one"
+    assert way_of(runtime, second)["path"] == ["resume", "bill.amount"]
+
+
 # --- delivery reports ---
 
 

@@ -19,8 +19,7 @@ from typing import Any
 
 from app.markets import Market
 from app.ussd.menubook import MenuBook
-from app.ussd.menus import account, bill, history, outcome, register, start
-from app.ussd.menus.previous import previous
+from app.ussd.menus import account, bill, history, outcome, previous, register, start
 from app.ussd.menus.services import Services
 from app.ussd.states import State
 
@@ -44,7 +43,7 @@ def book(market: Market) -> MenuBook[Services]:
 
 def books(market: Market) -> list[MenuBook[Services]]:
     """The menus of this release, then those of the one before, whose sessions may be open."""
-    return [book(market), previous(states(market))]
+    return [book(market), previous.book(states(market))]
 
 
 def states(market: Market) -> tuple[State[Any], ...]:

@@ -44,7 +44,7 @@ _CHANGED: dict[str, dict[str, Any]] = {
 }
 
 
-def previous(today: tuple[State[Any], ...]) -> MenuBook[Services]:
+def book(today: tuple[State[Any], ...]) -> MenuBook[Services]:
     """The book of the release before, made from the states of today's."""
     states = (
         replace(state, **_CHANGED.get(state.name, {}))

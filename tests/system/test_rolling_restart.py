@@ -1,0 +1,141 @@
+"""A rolling restart across a change of the menus, under load: no hop is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from app.runtime import Runtime
+from app.ussd.menus import VERSION, previous
+from tests.gateway_client import Session
+from tests.people import fresh_meter
+from tests.system.releases import BEFORE, FILE, NOW, OVERLAP_SECONDS
+from tests.world import BIN, ROOT, World, wait_for
+
+CALLERS = 6
+LOAD_SECONDS = 14.0
+SWITCH_AFTER_SECONDS = 3.0
+PAUSE_SECONDS = 0.05  # a person types; a session is to live through the switch
+HOME = "CON Kibanda\n1 Pay bill"
+SCREENS = ("CON Pay bill", "CON Stima token", "CON ", "CON Pay KES 200.00", HOME)
+AddPerson = Callable[..., str]
+
+
+@pytest.fixture
+def web(
+    tmp_path: Path, database_url: str, migration_database_url: str, redis_url: str
+) -> Iterator[tuple[World, subprocess.Popen[bytes], Path]]:
+    """A gunicorn of two processes of the release before, beside the sandbox."""
+    release = tmp_path / "release"
+    release.write_text(BEFORE)
+    extra = {"WEB_WORKERS": "2", FILE: str(release)}
+    world = World(tmp_path, database_url, migration_database_url, redis_url, extra=extra)
+    world.start("sandbox")
+    with (tmp_path / "web.log").open("ab") as log:
+        command = ["--config", "gunicorn.conf.py", "tests.system.releases:create_web()"]
+        process = subprocess.Popen(
+            [str(BIN / "gunicorn"), *command],
+            cwd=ROOT,
+            env={**world.environment, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for(lambda: _answers(world), 30, f"the web process; its log is in {tmp_path}")
+        yield world, process, release
+    finally:
+        process.terminate()
+        process.wait(15)
+        world.stop()
+
+
+def _answers(world: World) -> bool:
+    try:
+        return requests.get(f"{world.url}/healthz", timeout=5).ok
+    except requests.ConnectionError:
+        return False
+
+
+class Caller:
+    """One person's sessions, one after the other; what came back wrong is kept."""
+
+    def __init__(self, world: World, runtime: Runtime, msisdn: str) -> None:
+        self._world, self._runtime, self._msisdn = world, runtime, msisdn
+        self.wrong: list[str] = []
+        self.versions: Counter[str] = Counter()
+        self.hops = 0
+
+    def run(self, over: threading.Event) -> None:
+        while not over.is_set():
+            session = Session(self._world, self._msisdn)
+            self._hop(session.dial, (), HOME)
+            for typed, begins in zip(("1", "1", fresh_meter(), "200", "00"), SCREENS, strict=True):
+                time.sleep(PAUSE_SECONDS)
+                self._hop(session.reply, (typed,), begins)
+            live = self._runtime.sessions.peek(
+                self._runtime.sessions.hash_of("africastalking", session.id)
+            )
+            self.versions[live.version if live else "lost"] += 1
+
+    def _hop(self, send: Callable[..., str], typed: tuple[str, ...], begins: str) -> None:
+        self.hops += 1
+        try:
+            shown = send(*typed)
+        except requests.RequestException as error:
+            shown = type(error).__name__
+        if not shown.startswith(begins):
+            self.wrong.append(f"{shown!r} instead of {begins!r}")
+
+
+def test_no_hop_is_lost_when_the_menus_change_under_load(
+    web: tuple[World, subprocess.Popen[bytes], Path], runtime: Runtime, add_person: AddPerson
+) -> None:
+    world, process, release = web
+    callers = [Caller(world, runtime, add_person("en", 100_000)) for _ in range(CALLERS)]
+    over = threading.Event()
+    with ThreadPoolExecutor(CALLERS) as pool:
+        running = [pool.submit(caller.run, over) for caller in callers]
+        time.sleep(SWITCH_AFTER_SECONDS)
+        release.write_text(NOW)
+        os.kill(process.pid, signal.SIGHUP)  # new processes start, the old ones finish and go
+        time.sleep(LOAD_SECONDS - SWITCH_AFTER_SECONDS)
+        over.set()
+        for future in running:
+            future.result(30)
+    assert [wrong for caller in callers for wrong in caller.wrong] == []
+    versions = sum((caller.versions for caller in callers), Counter())
+    assert set(versions) == {previous.VERSION, VERSION}
+    assert sum(caller.hops for caller in callers) > 200
+
+
+def test_after_the_overlap_new_sessions_begin_with_the_new_menus(
+    web: tuple[World, subprocess.Popen[bytes], Path], runtime: Runtime, add_person: AddPerson
+) -> None:
+    """A code dialled whole is new: the release before took it for an ordinary dial. A session
+    that began before the switch goes on with its own menus after it."""
+    world, process, release = web
+    msisdn = add_person("en", 100_000)
+    old = Session(world, msisdn)
+    assert old.dial().startswith(HOME)
+    old.reply("1")
+    release.write_text(NOW)
+    began = time.monotonic()
+    os.kill(process.pid, signal.SIGHUP)
+    code = f"51*{fresh_meter()}*200"
+    wait_for(lambda: Session(world, msisdn).send(code).startswith("CON Pay KES"), 30, "new menus")
+    assert time.monotonic() - began >= OVERLAP_SECONDS
+    assert old.reply("1").startswith("CON Stima token")
+    live = runtime.sessions.peek(runtime.sessions.hash_of("africastalking", old.id))
+    assert live is not None
+    assert live.version == previous.VERSION
