@@ -27,7 +27,8 @@ from app.gateways.wire import Screen, UssdRequest
 from app.telemetry import observe
 from app.ussd.hop import S, Surroundings
 from app.ussd.menubook import MenuBook
-from app.ussd.onehop import OneHop, Parts
+from app.ussd.onehop import OneHop
+from app.ussd.parts import Parts
 from app.ussd.screens import Composer
 from app.ussd.session import SessionsAway, SessionStore
 from app.ussd.waits import Waits, longest_wait, pauses

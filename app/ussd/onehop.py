@@ -6,26 +6,24 @@ The rules are those of `engine`; here they are kept.
 from __future__ import annotations
 
 import contextlib
-import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic
 from uuid import UUID
 
-from app.errors import DomainError, OutcomeUnknown
+from app.errors import DomainError
 from app.gateways.wire import Screen, UssdRequest
 from app.telemetry import log
 from app.ussd.arrival import arrive
-from app.ussd.hop import Caller, Hop, MenuError, S, Surroundings
+from app.ussd.hop import Caller, Hop, MenuError, S
 from app.ussd.live import Live, SessionTooLarge, decode
 from app.ussd.menubook import MenuBook
+from app.ussd.parts import Parts, last_words
 from app.ussd.redelivery import Kind, classify, digest
 from app.ussd.resume import Left, cut_off
-from app.ussd.screens import Answer, Composer
-from app.ussd.session import LEFT, MOVED, SessionsAway, SessionStore
+from app.ussd.screens import Answer
+from app.ussd.session import LEFT, MOVED, SessionsAway
 from app.ussd.states import Wait
-from app.ussd.waits import Waits, longest_wait, pauses
+from app.ussd.waits import longest_wait, pauses
 from app.ussd.walk import Walk
 
 LIVE_MARGIN_SECONDS = 60  # a session outlives the gateway's own by this
@@ -33,25 +31,6 @@ ENDED_SECONDS = 120
 PRIVATE_SECONDS = 60
 SETTLE_TRIES = 5
 GONE = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts(Generic[S]):
-    """What every hop of an engine shares."""
-
-    books: Mapping[str, MenuBook[S]]
-    opening: Callable[[], MenuBook[S]]
-    around: Surroundings[S]
-    store: SessionStore
-    composer: Composer[S]
-    waits: Waits
-    strict: bool
-
-    def sentence(self, name: str, language: str | None = None) -> Screen:
-        """One of the engine's own last words."""
-        spoken = language or self.around.market.default_language
-        text = self.composer.sentence(spoken, f"engine.{name}")
-        return Screen(text, open=False, name=f"engine.{name}")
 
 
 class OneHop(Generic[S]):
@@ -258,7 +237,7 @@ class OneHop(Generic[S]):
         try:
             return Screen(self._walk.head(), open=False, name=self._live.state)
         except Exception as error:  # noqa: BLE001 - as in _walked
-            self._log_failure(error)
+            last_words(error, committed=True, state=self._live.state)
             return self._parts.sentence("outcome_unknown", language)
 
     def _save(self, seconds: int) -> bytes | None:
@@ -287,30 +266,11 @@ class OneHop(Generic[S]):
         return stored
 
     def _failed(self, error: Exception) -> Answer:
-        """The last words after an exception."""
-        if isinstance(error, OutcomeUnknown) or self._walk.committed:
-            name = "outcome_unknown"
-        elif isinstance(error, DomainError) and error.code == "database_away":
-            name = "database_away"
-        else:
-            name = "error"
-        if not isinstance(error, DomainError):
-            if self._parts.strict:
-                raise error
-            self._log_failure(error)
-        screen = self._parts.sentence(name, self._walk.hop.language)
-        return Answer(screen.text, open=False)
-
-    def _log_failure(self, error: Exception) -> None:
-        """Where it broke; not the exception's text, which may quote what was typed."""
-        frames = traceback.extract_tb(error.__traceback__)[-4:]
-        log.error(
-            "ussd_hop_failed",
-            state=self._live.state,
-            error=type(error).__name__,
-            problem=str(error) if isinstance(error, MenuError) else "",
-            where=" < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(frames)),
-        )
+        walk, parts = self._walk, self._parts
+        if parts.strict and not isinstance(error, DomainError):
+            raise error
+        name = last_words(error, committed=walk.committed, state=self._live.state)
+        return Answer(parts.sentence(name, walk.hop.language).text, open=False)
 
     def _new_session(self, revision: int) -> Live:
         language = self._parts.around.market.default_language

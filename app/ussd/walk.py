@@ -20,20 +20,10 @@ from app.errors import DomainError, OutcomeUnknown
 from app.gateways.wire import UssdGateway
 from app.telemetry import refused
 from app.ussd.hop import Hop, MenuError, S
-from app.ussd.inputs import (
-    SEARCH_MOST,
-    AskAgain,
-    choose,
-    go_on,
-    items_of,
-    letters,
-    picked,
-    pin,
-    shown_lines,
-)
+from app.ussd.inputs import AskAgain, choose, go_on, items_of, picked, pin, shown_lines
 from app.ussd.live import Live
 from app.ussd.menubook import MenuBook
-from app.ussd.screens import BACK, HOME, MORE, Answer, Composer, Shown, with_screen
+from app.ussd.screens import Answer, Composer, Shown, with_screen
 from app.ussd.states import (
     PIN_WRONG,
     TRIES,
@@ -48,6 +38,7 @@ from app.ussd.states import (
     Step,
     Wait,
 )
+from app.ussd.turning import turned_by
 from app.ussd.waits import Waits
 
 CHAIN_MOST = 8  # states without a screen, one after the other
@@ -98,13 +89,11 @@ class Walk(Generic[S]):
         self._typed = typed
         typed = typed.strip()
         state = self._state(self._live.state)
-        turned = self._engine_key(state, typed)
+        turned = turned_by(self, self._live, self._book.home, state, typed)
         if turned is not None:
             return turned
         if isinstance(state, Secret) and self._led_here(state):
-            return self._show(state)
-        if isinstance(state, Pick) and state.search and letters(typed):
-            return self._search(state, typed)
+            return self.show(state)
         went = self.taken(state, typed)
         return self.enter(went) if isinstance(went, str) else went
 
@@ -114,7 +103,7 @@ class Walk(Generic[S]):
             name = self._run(state, typed)
         except AskAgain as again:
             reason = again.key.removeprefix("engine.")
-            return self._ask_again(state, reason, self._say(again.key, again.facts))
+            return self.ask_again(state, reason, self.say(again.key, again.facts))
         except DomainError as error:
             return self._refused(state, error)
         self.leave(state)
@@ -140,7 +129,7 @@ class Walk(Generic[S]):
                 if isinstance(went, Answer):
                     return went
                 name = went
-            elif isinstance(state, Pick) and not self._items(state):
+            elif isinstance(state, Pick) and not self.items(state):
                 name = state.empty
             else:
                 return state
@@ -152,7 +141,7 @@ class Walk(Generic[S]):
             return state
         if isinstance(state, Secret) and self._typed is not None:
             self._live.led = self._mark(self._typed)
-        return self._show(with_screen(state))
+        return self.show(with_screen(state))
 
     def poll(self, state: Wait[S]) -> str | None:
         """Ask once for the outcome. A refusal to answer is no outcome."""
@@ -167,38 +156,8 @@ class Walk(Generic[S]):
         """The current state's own sentence, for an answer that cannot be continued."""
         return self._composer.head(with_screen(self._state(self._live.state)), self.hop)
 
-    def _engine_key(self, state: State[S], typed: str) -> Answer | Wait[S] | None:
-        live = self._live
-        if typed == HOME:
-            return self.enter(self._book.home)
-        if typed == BACK and live.page:
-            return self._turn(state, live.page - 1)
-        if typed == BACK and live.search:
-            live.search = ""
-            return self._turn(state, 0)
-        if typed == BACK and live.stack:
-            return self.enter(live.stack.pop())
-        if typed == MORE and live.more:
-            return self._turn(state, live.page + 1)
-        return None
-
-    def _turn(self, state: State[S], page: int) -> Answer | Wait[S]:
-        self._live.page = page
-        if isinstance(state, Pick) and not self._items(state):
-            return self.enter(state.empty)
-        return self._show(with_screen(state))
-
-    def _search(self, state: Pick[S], typed: str) -> Answer:
-        """Narrow a list to the lines with a word that begins so."""
-        live = self._live
-        before, live.search = live.search, typed[:SEARCH_MOST]
-        if not self._items(state):
-            live.search = before
-            return self._ask_again(state, "no_match", self._say("engine.no_match", {}))
-        live.page = live.tries = 0
-        return self._show(state)
-
-    def _items(self, state: Pick[S]) -> Sequence[Item]:
+    def items(self, state: Pick[S]) -> Sequence[Item]:
+        """The lines of a list, as far as it is narrowed."""
         self.hop.may_read = state.reads
         return items_of(state, self.hop, self._live.search)
 
@@ -240,7 +199,7 @@ class Walk(Generic[S]):
         live, hop = self._live, self.hop
         if live.left is None:
             return self._book.home
-        key, revision, name, stack, data, hop.language = live.left
+        key, revision, name, stack, data, _ = live.left
         live.stack, live.top = list(stack), False
         hop.data.update({known: data[known] for known in data if known not in hop.data})
         self.continues = key, revision
@@ -280,20 +239,21 @@ class Walk(Generic[S]):
             self.private = False
         if error.code in getattr(state, "ends", ()):
             refused(state.name, error.code)
-            return Answer(self._say(f"refusals.{error.code}", error.facts), open=False)
+            return Answer(self.say(f"refusals.{error.code}", error.facts), open=False)
         if error.code in getattr(state, "refusals", ()):
-            sentence = self._say(f"refusals.{error.code}", error.facts)
-            return self._ask_again(state, error.code, sentence)
+            sentence = self.say(f"refusals.{error.code}", error.facts)
+            return self.ask_again(state, error.code, sentence)
         raise MenuError(f"{state.name} does not declare the refusal {error.code!r}") from error
 
-    def _ask_again(self, state: State[S], reason: str, refusal: str) -> Answer:
+    def ask_again(self, state: State[S], reason: str, refusal: str) -> Answer:
+        """The question once more below a refusal; the last time the session ends."""
         refused(state.name, reason)
         live = self._live
         live.tries += 1
         if live.tries >= TRIES:
-            return Answer(f"{refusal}\n{self._say('engine.too_many', {})}", open=False)
+            return Answer(f"{refusal}\n{self.say('engine.too_many', {})}", open=False)
         live.page = 0
-        return self._show(with_screen(state), refusal=refusal)
+        return self.show(with_screen(state), refusal=refusal)
 
     def leave(self, state: State[S]) -> None:
         """Where `0` will lead from the next screen."""
@@ -303,9 +263,10 @@ class Walk(Generic[S]):
         elif not isinstance(state, Secret | Resume):
             self._live.leave(state.name)
 
-    def _show(self, state: Shown[S], *, refusal: str = "") -> Answer:
+    def show(self, state: Shown[S], *, refusal: str = "") -> Answer:
+        """The page of a state that the session stands at."""
         live, hop = self._live, self.hop
-        items = self._items(state) if isinstance(state, Pick) else ()
+        items = self.items(state) if isinstance(state, Pick) else ()
         hop.may_read = state.reads
         pages = self._composer.pages(
             state,
@@ -326,7 +287,8 @@ class Walk(Generic[S]):
         self.private = self.private or state.private
         return Answer(page.text, live.more or not isinstance(state, End))
 
-    def _say(self, key: str, facts: dict[str, object]) -> str:
+    def say(self, key: str, facts: dict[str, object]) -> str:
+        """A sentence in the person's language."""
         return self._composer.sentence(self.hop.language, key, facts)
 
     def _state(self, name: str) -> State[S]:

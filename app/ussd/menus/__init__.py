@@ -5,7 +5,8 @@ sees. What moves money is called, not written, here.
 
     start     arriving: who dials, what became of the last payment, home
     register  an unregistered number opens a wallet
-    bill      pay a bill, up to the PIN
+    bill      pay a bill, up to the amount
+    confirm   its confirmation, which takes the PIN
     outcome   what became of it
     history   my payments, balance, lost tokens
     account   PIN, language, fees, help
@@ -19,7 +20,7 @@ from typing import Any
 
 from app.markets import Market
 from app.ussd.menubook import MenuBook
-from app.ussd.menus import account, bill, history, outcome, previous, register, start
+from app.ussd.menus import account, bill, confirm, history, outcome, previous, register, start
 from app.ussd.menus.services import Services
 from app.ussd.states import State
 
@@ -52,6 +53,7 @@ def states(market: Market) -> tuple[State[Any], ...]:
         *start.STATES,
         *register.states(market),
         *bill.STATES,
+        *confirm.STATES,
         *outcome.STATES,
         *history.STATES,
         *account.states(market),

@@ -11,13 +11,21 @@ from typing import Any
 
 from app.billers.quotes import Quote
 from app.ussd.menubook import MenuBook
-from app.ussd.menus import bill, outcome, start
+from app.ussd.menus import bill, confirm, outcome, start
 from app.ussd.menus.services import Services
 from app.ussd.states import Hop, State
 
 VERSION = "1"
 NEW_SINCE = frozenset(
-    {"resume", "bill.repeated", "bill.repeat", "bill.go_on", "bill.review", "bill.shortcut"}
+    {
+        "resume",
+        "bill.repeated",
+        "bill.repeat",
+        "bill.ready",
+        "bill.go_on",
+        "bill.review",
+        "bill.shortcut",
+    }
 )
 
 
@@ -30,6 +38,7 @@ def enter(hop: Hop[Services]) -> str:
 def accept_amount(hop: Hop[Services], quoted: Quote) -> str:
     """A repeated payment was not asked about."""
     bill.accept_amount(hop, quoted)
+    confirm.note_shown(hop)
     return "bill.confirm"
 
 
