@@ -20,7 +20,7 @@ def turned_by(
     """The screen that a key or a search leads to; None for an answer to the question."""
     if typed == HOME:
         return walk.enter(home)
-    if typed == BACK and live.page:
+    if typed == BACK and live.page > 0:
         return _page(walk, live, state, live.page - 1)
     if typed == BACK and live.search:
         live.search = ""

@@ -253,7 +253,10 @@ class Walk(Generic[S]):
         if live.tries >= TRIES:
             return Answer(f"{refusal}\n{self.say('engine.too_many', {})}", open=False)
         live.page = 0
-        return self.show(with_screen(state), refusal=refusal)
+        answer = self.show(with_screen(state), refusal=refusal)
+        if live.more:
+            live.page = -1  # the refusal took room: the first page whole comes next
+        return answer
 
     def leave(self, state: State[S]) -> None:
         """Where `0` will lead from the next screen."""

@@ -146,7 +146,7 @@ def test_a_long_list_has_pages_with_numbers_that_go_on(phone: Phone, bench: Benc
     second = phone.reply("98")
     assert second.splitlines()[0].startswith("8 08/01")
     assert phone.reply("1").startswith("Answer with a number"), "line 1 is not on this page"
-    assert phone.reply("98") == second
+    assert [phone.reply("98"), phone.reply("98")] == [first, second]
     assert phone.reply("0") == first
     phone.reply("98")
     assert phone.reply("9") == "Payment 108"
@@ -286,3 +286,16 @@ def test_a_book_that_cannot_be_walked_is_refused_at_import(
 ) -> None:
     with pytest.raises(MenuError, match=fault):
         MenuBook(version="x", start="a", home="a", states=states, who=lambda _: None)
+
+
+def test_nothing_is_skipped_behind_a_refusal_above_a_long_list(bench: Bench) -> None:
+    """The refusal makes the first page shorter: the next one begins where the list begins."""
+    bench.played.listed = list(range(100, 125))
+    phone = bench.phone()
+    whole = phone.keys("2")
+    assert whole.endswith("98 More")
+    refused = phone.reply("77")
+    assert refused.startswith("Answer with a number")
+    assert phone.reply("98") == whole
+    assert phone.reply("98") != whole
+    assert phone.reply("0") == whole

@@ -139,7 +139,8 @@ def test_any_list_any_letters(session_redis_url: str, names: list[str], typed: s
     phone = at(session_redis_url, names)
     phone.dial()
     expected = [name for name in names if f" {typed}" in f" {name}"]
-    phone.reply(typed)
+    if phone.reply(typed).endswith("98 More") and not expected:
+        phone.reply("98")  # the whole list, without the refusal
     found, page = [], phone.screen.text
     while True:
         assert fits(page, AT.septets, AT.ucs2_units)
@@ -155,7 +156,7 @@ def test_any_list_any_letters(session_redis_url: str, names: list[str], typed: s
     if expected:
         assert found == [name.strip() for name in expected]
     else:
-        assert found == [name.strip() for name in names], "the whole list, below the refusal"
+        assert found == [name.strip() for name in names], "the whole list"
 
 
 def cut(line: str) -> tuple[str, str, str]:
