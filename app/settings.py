@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     kibanda_failpoint: str = Field(
         "", description="kill harness only: the failpoint to arm; demo market only"
     )
+    kibanda_pin: SecretStr | None = Field(
+        None, description="`ussd transcript` only: what `{pin}`, `{pin2}` stand for, a comma list"
+    )
 
     @field_validator("callback_allowed_ips", mode="before")
     @classmethod

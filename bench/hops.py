@@ -8,54 +8,45 @@ two alternate; the medians are compared.
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlencode
 
-from app.cli.demo import DemoPerson, add
 from app.factory import build_runtime
 from app.settings import Settings
-from launcher.servers import Servers, temporary_servers
-from tests.people import fresh_msisdn
+from bench.callers import Hop, Played, Session, WrongScreen, play
+from bench.person import PLAIN
+from bench.web import add_people, bare_view, hop_request, new_session_id, wait_until_listening
+from launcher.servers import temporary_servers
 from tests.servers import migrate
-from tests.world import ROOT, World, free_port, wait_for
+from tests.world import World
 
 TARGET = 0.8
 CONNECTIONS = (1, 8)
-ROUNDS = 7
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 SESSIONS_A_CONNECTION = 30
 HOPS_A_SESSION = 16
-PATH = "/callbacks/africastalking/ussd?token=demo"
 # My account, back, my account, back …: a screen from the catalogue, and home with its facts.
 REPLIES = ["5" if hop % 2 == 0 else "0" for hop in range(HOPS_A_SESSION)]
+TEXTS = ["*".join(REPLIES[: count + 1]) for count in range(HOPS_A_SESSION)]
 
 
 def run() -> None:
     """Print requests a second of both, their ratio and the target."""
     with temporary_servers() as servers, tempfile.TemporaryDirectory() as folder:
-        migrate(servers.url("kibanda_owner"))
-        msisdn = _person(servers)
-        world = World(
-            Path(folder),
-            servers.url("kibanda_app"),
-            servers.url("kibanda_owner"),
-            servers.redis_url,
-            extra={"WEB_WORKERS": os.environ.get("WEB_WORKERS", "2")},
-        )
+        app_url, owner_url = servers.url("kibanda_app"), servers.url("kibanda_owner")
+        migrate(owner_url)
+        parts = build_runtime(Settings(database_url=app_url, redis_url=servers.redis_url))
+        (msisdn,) = add_people(parts, 1, 100_000, "en")
+        parts.db.dispose()
+        workers = {"WEB_WORKERS": os.environ.get("WEB_WORKERS", "2")}
+        world = World(Path(folder), app_url, owner_url, servers.redis_url, extra=workers)
         world.start("web")
         try:
-            wait_for(lambda: _listens(world.port), 30, "the web process")
-            with _plain(world) as plain_port:
-                _compare({"kibanda": world.port, "plain": plain_port}, msisdn)
+            wait_until_listening(world.port)
+            with bare_view(world) as bare_port:
+                _compare({"kibanda": world.port, "plain": bare_port}, msisdn)
         finally:
             world.stop()
 
@@ -65,9 +56,9 @@ def _compare(ports: dict[str, int], msisdn: str) -> None:
         rates: dict[str, list[float]] = {name: [] for name in ports}
         for turn in range(ROUNDS + 1):
             for name, port in ports.items():
-                rate = _round(port, msisdn, connections)
+                played = _round(port, msisdn, connections)
                 if turn:  # the first one warms up
-                    rates[name].append(rate)
+                    rates[name].append(played.rate)
         ours, theirs = median(rates["kibanda"]), median(rates["plain"])
         verdict = "met" if ours >= TARGET * theirs else "MISSED"
         print(
@@ -76,89 +67,25 @@ def _compare(ports: dict[str, int], msisdn: str) -> None:
         )
 
 
-def _round(port: int, msisdn: str, connections: int) -> float:
-    """Hops a second over so many connections."""
-    plans = [_plan(msisdn) for _ in range(connections)]
-    lines = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in plans]
-    for line, (dials, _) in zip(lines, plans, strict=True):
-        _send_all(line, dials)
-    with ThreadPoolExecutor(connections) as pool:
-        began = time.perf_counter()
-        list(pool.map(_send_all, lines, [hops for _, hops in plans]))
-        seconds = time.perf_counter() - began
-    for line in lines:
-        line.close()
-    return sum(len(hops) for _, hops in plans) / seconds
+def _round(port: int, msisdn: str, connections: int) -> Played:
+    """The hops of so many connections, after their sessions were dialled."""
+    plans = [[new_session_id() for _ in range(SESSIONS_A_CONNECTION)] for _ in range(connections)]
+    _play(port, msisdn, plans, [""])
+    return _play(port, msisdn, plans, TEXTS)
 
 
-def _plan(msisdn: str) -> tuple[list[bytes], list[bytes]]:
-    """The dials of some sessions, and then their hops, one session after the other."""
-    sessions = [f"ATUid_{os.urandom(16).hex()}" for _ in range(SESSIONS_A_CONNECTION)]
-    dials = [_request(session, msisdn, "") for session in sessions]
-    hops = [
-        _request(session, msisdn, "*".join(REPLIES[: count + 1]))
-        for session in sessions
-        for count in range(HOPS_A_SESSION)
-    ]
-    return dials, hops
+def _play(port: int, msisdn: str, plans: list[list[str]], texts: Sequence[str]) -> Played:
+    played = play(port, [[_hops(one, msisdn, texts) for one in plan] for plan in plans])
+    assert not played.wrong, played.wrong[0]
+    assert not played.errors, played.errors[0]
+    return played
 
 
-def _request(session: str, msisdn: str, text: str) -> bytes:
-    body = urlencode(
-        {
-            "sessionId": session,
-            "phoneNumber": msisdn,
-            "networkCode": "99999",
-            "serviceCode": "*384*123#",
-            "text": text,
-        }
-    ).encode()
-    return (
-        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-
-
-def _send_all(line: socket.socket, requests: list[bytes]) -> None:
-    for request in requests:
-        line.sendall(request)
-        answer = line.recv(65_536)
-        while b"\r\n\r\n" not in answer or not answer.partition(b"\r\n\r\n")[2]:
-            answer += line.recv(65_536)
-        assert b"\r\n\r\nCON " in answer, answer
-
-
-def _person(servers: Servers) -> str:
-    parts = build_runtime(
-        Settings(database_url=servers.url("kibanda_app"), redis_url=servers.redis_url)
-    )
-    person = DemoPerson(fresh_msisdn(), "Amina Wanjiru", "en", "customer", 100_000)
-    add(parts.db, parts.pins, parts.market, person, datetime.now(UTC))
-    parts.db.dispose()
-    return person.msisdn
-
-
-@contextmanager
-def _plain(world: World) -> Iterator[int]:
-    """The bare view under the same server; its port."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "bench.plain:app"],
-        cwd=ROOT,
-        env={**world.environment, "PORT": str(port)},
-        stdin=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(lambda: _listens(port), 30, "the bare view")
-        yield port
-    finally:
-        process.terminate()
-        process.wait(15)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _hops(session_id: str, msisdn: str, texts: Sequence[str]) -> Session:
+    for text in texts:
+        body = yield Hop(hop_request(session_id, msisdn, text), PLAIN)
+        if not body.startswith("CON "):
+            raise WrongScreen(repr(body))
 
 
 if __name__ == "__main__":

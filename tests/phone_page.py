@@ -133,6 +133,14 @@ class Phone:
     def lose_network(self) -> None:
         self.part("lose-network").click()
 
+    def record(self) -> None:
+        """Press Record, or Stop."""
+        self.part("record").click()
+
+    @property
+    def transcript(self) -> str:
+        return self.part("transcript").input_value()
+
     def choose(self, msisdn: str) -> None:
         """Put the SIM of a person of the list into this phone."""
         self.part("number").select_option(msisdn)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.people import fresh_meter
 from tests.phone_page import Phone, PhonePage, chromium
-from tests.world import World
+from tests.world import ROOT, World
 
 pytestmark = pytest.mark.browser
 
 CODE = "*384*123#"
 PIN = "7391"
+START_AGAIN = "2"  # what a session that was cut off is answered with
 TOKEN = re.compile(r"Token (\d{4}(?:-\d{4}){4})")
 AddPerson = Callable[..., str]
 
@@ -88,6 +92,62 @@ def test_pay_for_electricity_and_read_the_token_twice(
     expect(page.sales.filter(has_text=meter)).to_contain_text(token.replace("-", " "))
 
 
+def test_what_the_page_recorded_can_be_played(
+    page: PhonePage, world: World, add_person: AddPerson, tmp_path: Path
+) -> None:
+    """Recorded with one person, played with another of the same balance, at the wire."""
+    phone, meter = page.phone(), fresh_meter()
+    phone.enter_number(add_person("en", 500_000))
+    phone.record()
+    phone.dial(CODE)
+    type_in(phone, "1", "1", meter, "200")
+    phone.lose_network()
+    phone.expect_view("lost")
+    phone.expect_view("idle")
+    phone.dial(CODE)
+    type_in(phone, START_AGAIN, "1", "1", meter, "200", PIN)
+    phone.expect_unread(1)
+    phone.part("key-end").click()
+    phone.expect_view("idle")
+    phone.dial(CODE)
+    type_in(phone, "5", "1111", PIN, "1")
+    phone.record()
+
+    path = tmp_path / "transcript.txt"
+    with page.page.expect_download() as download:
+        phone.part("download").click()
+    download.value.save_as(path)
+    text = path.read_text()
+    assert PIN not in text
+    assert text.count("> {pin}") == text.count("> {pin2}") + 1 == 2
+    assert text.count("{token}") == 3, text
+
+    where = ("--url", world.url, "--sandbox", world.sandbox_url)
+    played = play(world, "--msisdn", add_person("en", 500_000), *where, str(path))
+    assert played.returncode == 0, played.stderr
+    assert played.stdout.endswith(" screens and 1 SMS as written\n")
+    assert PIN not in played.stdout + played.stderr
+    assert len([sale for sale in world.sales() if sale["customer_no"] == meter]) == 2
+
+    path.write_text(text.replace("Total KES 210.00", "Total KES 205.00"))
+    differs = play(world, "--msisdn", add_person("en", 500_000), *where, "--quiet", str(path))
+    assert (differs.returncode, differs.stdout) == (1, "")
+    assert "- Total KES 205.00\n+ Total KES 210.00\n" in differs.stderr
+
+
+def play(world: World, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`ussd transcript` as whoever recorded would call it, with the PINs of the recording."""
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "app.factory", "ussd", "transcript", *arguments],
+        cwd=ROOT,
+        env={**world.environment, "KIBANDA_PIN": f"{PIN},1111"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def test_two_people_pay_side_by_side(page: PhonePage, add_person: AddPerson) -> None:
     phones = [page.phone(0), page.phone(1)]
     meters = [fresh_meter(), fresh_meter()]
@@ -121,7 +181,7 @@ def test_the_network_is_lost_before_and_after_the_pin(
     phone.expect_view("lost")
     phone.expect_view("idle")
     phone.dial(CODE)
-    type_in(phone, "1", "1", meter, "150")
+    type_in(phone, START_AGAIN, "1", "1", meter, "150")
     world.fault("ussd", "drop", times=1)
     phone.part("reply").fill(PIN)
     phone.part("soft-left").click()

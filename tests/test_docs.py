@@ -22,7 +22,7 @@ def settings_table() -> str:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, SecretStr):
             shown = "public demo value"
-        elif default in ("", (), {}):
+        elif default in ("", (), {}, None):
             shown = "–"
         else:
             shown = f"`{default}`"

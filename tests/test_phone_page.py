@@ -1,12 +1,20 @@
-"""The phone in a real browser: keys, menus, messages, a lost network, several phones, faults."""
+"""The phone in a real browser: keys, menus, messages, a lost network, several phones, faults, and
+recording a transcript."""
 
+import re
 from collections.abc import Iterator
 from hashlib import md5
+from pathlib import Path
 
 import pytest
 import requests
 from playwright.sync_api import Browser, expect
 
+from app import markets
+from app.text import FOLDER, Catalogues
+from app.ussd.menus import book
+from app.ussd.states import Secret
+from app.ussd.transcript import PATTERNS, parse
 from tests.outside_world import (
     Form,
     Reply,
@@ -16,7 +24,7 @@ from tests.outside_world import (
     stand_in,
     wait_until,
 )
-from tests.phone_page import PhonePage, chromium
+from tests.phone_page import Phone, PhonePage, chromium
 
 pytestmark = pytest.mark.browser
 
@@ -218,6 +226,166 @@ def test_the_billers_sales_are_listed(page: PhonePage, outside: Sandbox) -> None
     expect(page.sales.first).to_contain_text("meter 54100234563")
     expect(page.sales.first).to_contain_text("1,500")
     expect(page.sales.first).to_contain_text(token)
+
+
+TOLD = "Ref M445DEFB of 24/11/2026 19:04. Token 2452-3650-5449-8390-3858"
+
+
+def recorded(phone: Phone) -> list[str]:
+    """The lines of the transcript, without its opening comment."""
+    return [line for line in phone.transcript.splitlines() if not line.startswith("# ")]
+
+
+def dial_anew(phone: Phone) -> None:
+    phone.part("key-end").click()
+    phone.expect_view("idle")
+    phone.dial(CODE)
+
+
+def test_a_transcript_is_recorded_from_the_first_dial_to_stop(
+    page: PhonePage, kibanda: StandIn, outside: Sandbox
+) -> None:
+    screens = {"": "CON Menu", "1": f"CON WANJIRU\n{TOLD}\nEnter PIN", "1*7391": "END Bye M445DEFB"}
+    kibanda.answer = lambda form: (200, screens.get(form["text"], "CON Wrong PIN. Enter PIN"))
+    phone = page.phone()
+    expect(phone.part("tape")).to_be_hidden()
+    phone.dial(CODE)
+    phone.reply("9")
+    phone.record()
+    expect(phone.part("record")).to_have_text("Stop")
+    phone.reply("9")
+    dial_anew(phone)
+    phone.reply("1")
+    phone.reply("7391")
+    send_sms(outside, AMINA, TOLD)
+    send_sms(outside, AMINA, "Ref SYJE5KEB\nthanks")
+    expect(phone.part("transcript")).to_have_value(re.compile("thanks"))
+    phone.record()
+    dial_anew(phone)
+    assert recorded(phone) == [
+        "",
+        "dial *384*123#",
+        "< Menu",
+        "> 1",
+        "< WANJIRU",
+        "< Ref {ref} of {day}/{year} {time}. Token {token}",
+        "< Enter PIN",
+        "> {pin}",
+        "< Bye {ref}",
+        "end",
+        "sms< Ref {ref} of {day}/{year} {time}. Token {token}",
+        "",
+        "sms< Ref {ref2}",
+        "sms< thanks",
+    ]
+    assert AMINA in phone.transcript.splitlines()[0]
+    parse("page.txt", phone.transcript).require(())
+
+
+def test_every_pin_is_a_placeholder_of_its_own(page: PhonePage, kibanda: StandIn) -> None:
+    kibanda.answer = lambda _: (200, "CON Weka PIN mpya")
+    phone = page.phone()
+    phone.record()
+    phone.dial(CODE)
+    for typed in ("7391", "739", "73x", "7391", "0", "98"):
+        phone.reply(typed)
+    replies = [line for line in recorded(phone) if line.startswith(">")]
+    assert replies == ["> {pin}", "> {pin2}", "> {pin3}", "> {pin}", "> 0", "> 98"]
+
+
+def test_what_ends_a_session_is_recorded(page: PhonePage, kibanda: StandIn) -> None:
+    phone = page.phone()
+    phone.record()
+    phone.dial(CODE)
+    phone.lose_network()
+    phone.expect_view("lost")
+    phone.expect_view("idle")
+    phone.dial(CODE)
+    phone.part("key-end").click()
+    phone.expect_view("idle")
+    kibanda.answer = lambda _: (500, "")
+    phone.dial(CODE)
+    phone.expect_screen("Network error / MMI")
+    menu = [f"< {line}" for line in MENU.splitlines()]
+    dialled = ["", "dial *384*123#"]
+    lost = [*dialled, *menu, "drop"]
+    assert recorded(phone) == [*lost, *lost, *dialled, "< Network error / MMI", "end"]
+
+
+def test_what_another_client_typed_is_left_to_the_reader(page: PhonePage, outside: Sandbox) -> None:
+    phone = page.phone()
+    phone.record()
+    phone.dial(CODE)
+    outside.post(f"/phones/{AMINA}/reply", {"text": "1"})
+    phone.expect_screen("You sent 1 characters")
+    lines = phone.transcript.splitlines()
+    assert lines[-3:] == [
+        "# Somebody typed this elsewhere: write here what it was.",
+        "< You sent 1 characters",
+        "end",
+    ]
+
+
+def test_a_dial_that_the_phone_refused_never_happened(page: PhonePage) -> None:
+    phone = page.phone()
+    phone.record()
+    phone.press("12")
+    phone.part("key-call").click()
+    expect(phone.part("complaint")).to_contain_text("a USSD code looks like")
+    assert recorded(phone) == []
+
+
+def test_a_transcript_is_corrected_copied_and_downloaded(page: PhonePage) -> None:
+    page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    phone = page.phone()
+    phone.record()
+    phone.dial(CODE)
+    expect(phone.part("transcript")).not_to_be_editable()
+    phone.record()
+    phone.part("transcript").fill("dial *384*123#\n< Karibu\n")
+    phone.part("copy").click()
+    expect(phone.part("copy")).to_have_text("Copied")
+    assert page.page.evaluate("navigator.clipboard.readText()") == phone.transcript
+    with page.page.expect_download() as download:
+        phone.part("download").click()
+    assert download.value.suggested_filename == "transcript.txt"
+    assert Path(download.value.path()).read_text() == phone.transcript
+
+
+def test_two_phones_record_each_its_own(page: PhonePage, kibanda: StandIn) -> None:
+    kibanda.answer = lambda form: (200, f"CON {form['phoneNumber']}")
+    amina, juma = page.phone(0), page.phone(1)
+    amina.record()
+    juma.record()
+    juma.dial(CODE)
+    amina.dial(CODE)
+    assert recorded(amina)[-1] == f"< {AMINA}"
+    assert recorded(juma)[-1] == f"< {JUMA}"
+    amina.enter_number("0722 111 222")
+    expect(amina.part("record")).to_have_text("Record")
+    assert recorded(amina)[-1] == f"< {AMINA}"
+
+
+def test_the_page_knows_the_language_of_transcripts(page: PhonePage) -> None:
+    """The page speaks to no product, so it has the patterns once more."""
+    script = "import('/page/recorder.js').then((module) => module.PATTERNS)"
+    patterns = page.page.evaluate(script)
+    assert patterns == {kind: PATTERNS[kind] for kind in patterns}
+    assert set(PATTERNS) - set(patterns) == {"name", "year"}
+
+
+def test_the_page_knows_every_screen_that_asks_for_a_pin(page: PhonePage) -> None:
+    script = "import('/page/recorder.js').then((module) => module.PIN_WORDS.source)"
+    words = re.compile(page.page.evaluate(script), re.IGNORECASE)
+    market = markets.load("demo")
+    asking = [state for state in book(market).states.values() if isinstance(state, Secret)]
+    assert len(asking) >= 5
+    catalogues = Catalogues(path.parent.name for path in FOLDER.glob("*/menus.toml"))
+    for state in asking:
+        for key in filter(None, (state.text, state.again)):
+            for language in catalogues.languages:
+                said = catalogues.say(language, key)
+                assert words.search(said), f"add a word of {said!r} to PIN_WORDS in recorder.js"
 
 
 def test_the_page_needs_nothing_from_outside(page: PhonePage, outside: Sandbox) -> None:

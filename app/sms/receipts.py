@@ -1,8 +1,10 @@
-"""From the kind and the facts of a notice to its text: GSM-7, one part, in the person's language.
+"""From the kind and the facts of a notice to its text, in the person's language: GSM-7, one part.
 
 Amounts become the market's currency, times its local time, tokens groups that can be read out.
 Names come from people and billers: they are clipped and lose what GSM-7 has not, so that a name
-can neither push a receipt into a second part nor turn it into UCS-2.
+can neither push a receipt into a second part nor turn it into UCS-2. A wide language, one that
+GSM-7 cannot write, is UCS-2 anyway: its receipts have at most three parts, and names keep their
+letters.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ SENTENCES = (*KINDS, _PAID[0], _PAID_MORE)
 TOKENS_MOST = 3  # two of a key change, one of credit (IEC 62055-41)
 _CHARS_MOST = {"name": 20, "product": 20, "customer_no": 20, "reference": 12, "service_code": 20}
 _OTHER_CHARS_MOST = 20
+WIDE_PARTS_MOST = 3
+_BASIC_PLANE_END = 0xFFFF  # a character beyond it takes two units
 
 
 class ReceiptError(Exception):
@@ -50,7 +54,7 @@ def render(
     if language not in catalogues.languages:
         language = market.default_language
     try:
-        words = _words(market, facts)
+        words = _words(market, facts, wide=catalogues.wide(language))
         return catalogues.say(language, f"sms.{_sentence(kind, facts)}", words)
     except Exception as error:  # one notice of many: whatever it is must not hold up the others
         lacking = f" {error}" if isinstance(error, KeyError) else ""  # other texts quote the facts
@@ -70,11 +74,21 @@ def faults(catalogues: Catalogues, market: Market) -> Iterator[str]:
                 continue
             if found != places[market.default_language]:
                 yield f"{where}: other facts than in {market.default_language}"
-            text = catalogues.say(language, f"sms.{name}", _words(market, longest_facts(market)))
-            if not is_gsm7(text):
-                yield f"{where}: not GSM-7"
-            elif sms_parts(text) > 1:
-                yield f"{where}: {septets(text)} septets"
+            wide = catalogues.wide(language)
+            words = _words(market, longest_facts(market), wide=wide)
+            fault = _too_wide(catalogues.say(language, f"sms.{name}", words), wide=wide)
+            if fault:
+                yield f"{where}: {fault}"
+
+
+def _too_wide(text: str, *, wide: bool) -> str:
+    """What is wrong with the width of an SMS; "" for nothing."""
+    parts = sms_parts(text)
+    if wide:
+        return f"{parts} parts of {WIDE_PARTS_MOST}" if parts > WIDE_PARTS_MOST else ""
+    if not is_gsm7(text):
+        return "not GSM-7"
+    return f"{septets(text)} septets" if parts > 1 else ""
 
 
 def longest_facts(market: Market) -> dict[str, Any]:
@@ -110,8 +124,9 @@ def _sentence(kind: str, facts: Mapping[str, Any]) -> str:
     return _PAID.get(count, _PAID_MORE)
 
 
-def _words(market: Market, facts: Mapping[str, Any]) -> dict[str, str]:
+def _words(market: Market, facts: Mapping[str, Any], *, wide: bool) -> dict[str, str]:
     """The facts as people read them: `amount_minor` becomes `amount`, and so on."""
+    written = lettered if wide else plain
     words = {"care": market.care_number}
     for name, value in facts.items():
         if name.endswith("_minor"):
@@ -120,14 +135,14 @@ def _words(market: Market, facts: Mapping[str, Any]) -> dict[str, str]:
             local = datetime.fromisoformat(value).astimezone(market.zone)
             words[name] = local.strftime("%d/%m %H:%M")
         elif name == "tokens":
-            written = [_token(token) for token in value]
-            words[name] = " ".join(written)
-            if len(written) == 1:
-                words["token"] = written[0]
+            groups = [_token(token) for token in value]
+            words[name] = " ".join(groups)
+            if len(groups) == 1:
+                words["token"] = groups[0]
         elif name == "token":
             words[name] = _token(value)
         else:
-            words[name] = plain(str(value), _CHARS_MOST.get(name, _OTHER_CHARS_MOST))
+            words[name] = written(str(value), _CHARS_MOST.get(name, _OTHER_CHARS_MOST))
     return words
 
 
@@ -142,6 +157,16 @@ def plain(value: str, most: int) -> str:
         char if char in GSM7_BASIC else _without_marks(char) for char in clip(value, len(value) + 1)
     )
     return clip("".join(kept), most)
+
+
+def lettered(value: str, most: int) -> str:
+    """At most `most` characters, each one UCS-2 unit: `አበበ ቢቂላ 🙂` becomes `አበበ ቢቂላ`."""
+    kept = "".join(
+        char
+        for char in clip(value, len(value) + 1)
+        if char.isprintable() and ord(char) <= _BASIC_PLANE_END
+    )
+    return clip(kept, most)
 
 
 def _without_marks(char: str) -> str:

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from app.text.width import is_wide
+
 FOLDER = Path(__file__).parent
 
 
@@ -33,6 +35,10 @@ class Catalogues:
 
     def keys(self, language: str) -> set[str]:
         return set(self._sentences[language])
+
+    def wide(self, language: str) -> bool:
+        """Whether the language is written in UCS-2."""
+        return is_wide(self._sentences[language].values())
 
     def placeholders(self, language: str, key: str) -> set[str]:
         """Names of the facts that a sentence takes."""

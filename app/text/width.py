@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 GSM7_BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -19,6 +21,15 @@ def is_gsm7(text: str) -> bool:
     return _SIMPLE.issuperset(text) or all(
         char in GSM7_BASIC or char in GSM7_EXTENSION for char in text
     )
+
+
+def is_wide(sentences: Collection[str]) -> bool:
+    """Whether GSM-7 cannot write the language: most of its sentences need UCS-2.
+
+    Most, not one: a language's name in its own letters stands in every catalogue, and a sentence
+    with a stray accent is to be found, not allowed more room.
+    """
+    return 2 * sum(not is_gsm7(sentence) for sentence in sentences) > len(sentences)
 
 
 def septets(text: str) -> int:

@@ -33,7 +33,8 @@ class Live:
     `0` leads back through; `shown` the lines of a Pick on the screen: the first number, then a
     digest each; `led` the hash of the input that led to a Secret; `person` id, name and role.
     `top` means that home is where `stack` begins, so that an empty stack needs no key to it.
-    `page` is -1 where a refusal stands above the first of several. `pending` means confirmed: the reply is still being waited for, since `answered_ms`.
+    `page` is -1 where a refusal stands above the first of several. `pending` means confirmed: the
+    reply is still being waited for, since `answered_ms`.
     `spent`: a PIN was tried or something committed since home, so nobody may resume this.
     `search` are the letters that a Pick is narrowed to; `path` the screens that were shown, by
     their places in the book; `left` the session that a Resume offers to continue (see `resume`).

@@ -88,7 +88,8 @@ class OneHop(Generic[S]):
         if kind is Kind.FOREIGN:
             log.warning("ussd_foreign_msisdn", gateway=request.gateway.name, msisdn=request.msisdn)
             return kind.value, parts.sentence("refused")
-        if live.version not in parts.books:
+        asks = live.pending or kind is Kind.INPUT
+        if asks and live.version not in parts.books:
             return "old_version", parts.sentence("dial_again", live.language)
         if live.pending:
             return "waiting", self._joined(kind, own)
@@ -217,14 +218,15 @@ class OneHop(Generic[S]):
         self._walk.continues, self._live.left = None, None
         self._live.reply, self._live.open = screen.text, False
         self._save(ENDED_SECONDS)
-        return screen
+        return self._live.screen()
 
     def _decided_by(self, winner: Live) -> bool:
         """Whether what others stored answers this hop too: the outcome, or the same input."""
         if winner.pending:
             return False
         if self._walk.committed:  # a smaller revision is a session begun after a lost Redis
-            return self._shared and winner.revision > self._live.revision
+            same = winner.seen[:2] == self._live.seen[:2]
+            return self._shared and same and winner.revision > self._live.revision
         return winner.seen[-2:] == self._live.seen[-2:]
 
     def _unsaved(self, answer: Answer) -> Screen:
@@ -262,7 +264,8 @@ class OneHop(Generic[S]):
         except SessionsAway:
             log.warning("ussd_save_lost", state=live.state)
             stored = GONE
-        self._token = ""
+        if not (stored and stored.startswith(MOVED)):
+            self._token = ""
         return stored
 
     def _failed(self, error: Exception) -> Answer:

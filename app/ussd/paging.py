@@ -1,4 +1,4 @@
-"""L6: a long screen cut into pages: at a line break nearby, else between words.
+"""L6: a long screen cut into pages: at a line break nearby, else between words; never in an amount.
 
 Every page is measured whole, footer included: in septets, or in UCS-2 units as soon as one of its
 characters is not in GSM-7.
@@ -14,7 +14,7 @@ from app.text.width import fits
 
 PAGES_MOST = 30
 MOSTLY_FULL = 2 / 3  # of what fits: a page may stay emptier to end with a whole line
-_WORD = re.compile(r"(\n+| *)([^\s]+)")
+_WORD = re.compile(r"(\n+| *)([A-Z]{3} \d\S*|\S+)")  # `KES 10.00` is one word
 Footer = Callable[[int, bool], str]
 
 

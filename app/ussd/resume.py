@@ -30,7 +30,10 @@ DATA_BYTES_MOST = 450  # beside the offer's own in one session of at most 1 KiB
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a session that was cut off leaves: its key and revision in Redis, and where to go on."""
+    """What a session that was cut off leaves: its key and revision in Redis, and where to go on.
+
+    It is passed on when the offer itself is cut off, but never beyond the window of `cut_off_ms`.
+    """
 
     key: str
     revision: int
@@ -38,11 +41,20 @@ class Left:
     stack: list[str]
     data: dict[str, Any]
     language: str
+    cut_off_ms: int
     person: str | None
 
     def kept(self) -> list[Any]:
         """As `Live.left` keeps it."""
-        return [self.key, self.revision, self.state, self.stack, self.data, self.language]
+        return [
+            self.key,
+            self.revision,
+            self.state,
+            self.stack,
+            self.data,
+            self.language,
+            self.cut_off_ms,
+        ]
 
 
 def cut_off(stored: bytes, book: MenuBook[Any], *, now_ms: int, window_seconds: int) -> Left | None:
@@ -54,13 +66,15 @@ def cut_off(stored: bytes, book: MenuBook[Any], *, now_ms: int, window_seconds: 
         return None
     if not old.open or old.pending or old.spent or old.version != book.version:
         return None
-    if now_ms - old.answered_ms > window_seconds * MILLISECONDS:
+    state = book.states.get(old.state)
+    offered = old.left if isinstance(state, Resume) else None
+    cut_off_ms = offered[-1] if offered else old.answered_ms
+    if now_ms - cut_off_ms > window_seconds * MILLISECONDS:
         return None
     person = old.person[0] if old.person else None
-    state = book.states.get(old.state)
-    if isinstance(state, Resume) and old.left:
-        of_old, revision, target, stack, data, language = old.left
-        return Left(of_old, revision, target, stack, data, language, person)
+    if offered:
+        key, revision, state_name, stack, data, language, _ = offered
+        return Left(key, revision, state_name, stack, data, language, cut_off_ms, person)
     where = _where(book, state, old)
     if where is None:
         return None
@@ -68,7 +82,7 @@ def cut_off(stored: bytes, book: MenuBook[Any], *, now_ms: int, window_seconds: 
     if len(json.dumps(data)) > DATA_BYTES_MOST:
         return None
     key = stored[len(LEFT) : at].decode()
-    return Left(key, old.revision, where, old.stack, data, old.language, person)
+    return Left(key, old.revision, where, old.stack, data, old.language, cut_off_ms, person)
 
 
 def _where(book: MenuBook[Any], state: State[Any] | None, old: Live) -> str | None:

@@ -108,9 +108,10 @@ class Composer(Generic[S]):
             pages = self._made[key] = self._make(state, hop, gateway, back, home, "", ())
         return pages
 
-    def head(self, state: Shown[S], hop: Hop[S]) -> str:
-        """A state's own sentence, without options and footer."""
-        return self._catalogues.say(hop.language, state.text, self._facts(state, hop))
+    def head(self, state: Shown[S], hop: Hop[S], gateway: UssdGateway) -> str:
+        """A state's own sentence without options and footer, as much as one message carries."""
+        text = self._catalogues.say(hop.language, state.text, self._facts(state, hop))
+        return paginate(text, (), _no_keys, _limits(gateway))[0].text
 
     def _facts(self, state: Shown[S], hop: Hop[S]) -> dict[str, object]:
         return offered(self._market, state.facts(hop) if state.facts else {})
@@ -133,7 +134,7 @@ class Composer(Generic[S]):
         rows = self._rows(state, hop, facts, items)
         end = isinstance(state, End)
         line = footer(self._catalogues, hop.language, end=end, back=back, home=home)
-        limits = Limits(gateway.septets, gateway.ucs2_units)
+        limits = _limits(gateway)
         head = f"{refusal}\n{text}" if refusal else text
         pages = paginate(head, rows, line, limits)
         if len(pages) > 1 and isinstance(state, Pick) and state.search:
@@ -156,6 +157,14 @@ class Composer(Generic[S]):
         else:
             return []
         return [f"{number} {line}" for number, line in enumerate(lines, 1)]
+
+
+def _no_keys(_page: int, _more: bool) -> str:
+    return ""
+
+
+def _limits(gateway: UssdGateway) -> Limits:
+    return Limits(gateway.septets, gateway.ucs2_units)
 
 
 def _is_static(state: Shown[S]) -> bool:

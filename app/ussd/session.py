@@ -74,17 +74,16 @@ _SET = b"redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])"
 # KEYS[3] is the pointer from a number to its latest session, ARGV[5] how long it lives.
 _SET_AND_POINT = _SET + b"\n    redis.call('SET', KEYS[3], KEYS[1], 'PX', ARGV[5])"
 # KEYS[3] is the session to continue, ARGV[5] its revision, ARGV[6] what it is from now on.
+# A session that is gone may have paid meanwhile: its private answer lives shortest. The lock is
+# kept for the save of the refusal, so that a copy of the hop finds that.
 _SET_AND_MOVE = b"""
     local old = redis.call('GET', KEYS[3])
-    if not old then
-      SET
-    elseif string.match(old, '^%[(%d+)') == ARGV[5]
-        and redis.call('EXISTS', KEYS[3] .. ':lock') == 0 then
-      SET
-      redis.call('SET', KEYS[3], ARGV[6], 'KEEPTTL')
-    else
-      answer = ARGV[6]
-    end""".replace(b"SET\n", _SET + b"\n")
+    if not old or string.match(old, '^%[(%d+)') ~= ARGV[5]
+        or redis.call('EXISTS', KEYS[3] .. ':lock') == 1 then
+      return ARGV[6]
+    end
+    SET
+    redis.call('SET', KEYS[3], ARGV[6], 'KEEPTTL')""".replace(b"SET\n", _SET + b"\n")
 FINISH, FINISH_FIRST, FINISH_RESUMED = (
     _FINISH_WITH.replace(b"SAVE", save) for save in (_SET, _SET_AND_POINT, _SET_AND_MOVE)
 )
@@ -153,8 +152,8 @@ class SessionStore:
         revision of the session that this one takes over, in the same instant.
 
         None: done. Else the conflict: what is stored now, b"" when nothing is, MOVED when the
-        session to be continued has moved on or a hop of it runs. Raises SessionsAway and
-        SessionTooLarge.
+        session to be continued has moved on or a hop of it runs; then the lock is kept.
+        Raises SessionsAway and SessionTooLarge.
         """
         encoded = live.encode() if live else b""
         script = _FINISH
@@ -193,6 +192,10 @@ class SessionStore:
         key = f"{self._prefix}{session_hash.hex()}".encode()
         return key, key + b":lock"
 
+    def _new_connection(self) -> Any:
+        """Not the pool's own way: that counts what it makes, and we give nothing back."""
+        return self._pool.connection_class(**self._pool.connection_kwargs)
+
     def _pointer(self, msisdn: str) -> bytes:
         name = keyed_hash(self.key, b"msisdn\0" + msisdn.encode(), 16)
         return f"{self._prefix}of:{name.hex()}".encode()
@@ -208,7 +211,7 @@ class SessionStore:
             except (RedisError, OSError):
                 self.close()
         try:
-            self._kept.line = line = _Line(self._pool.make_connection())
+            self._kept.line = line = _Line(self._new_connection())
             return script.run(line, keys, arguments)
         except (RedisError, OSError) as error:
             self.close()

@@ -154,7 +154,8 @@ class Walk(Generic[S]):
 
     def head(self) -> str:
         """The current state's own sentence, for an answer that cannot be continued."""
-        return self._composer.head(with_screen(self._state(self._live.state)), self.hop)
+        state = with_screen(self._state(self._live.state))
+        return self._composer.head(state, self.hop, self._gateway)
 
     def items(self, state: Pick[S]) -> Sequence[Item]:
         """The lines of a list, as far as it is narrowed."""
@@ -199,7 +200,7 @@ class Walk(Generic[S]):
         live, hop = self._live, self.hop
         if live.left is None:
             return self._book.home
-        key, revision, name, stack, data, _ = live.left
+        key, revision, name, stack, data, *_ = live.left
         live.stack, live.top = list(stack), False
         hop.data.update({known: data[known] for known in data if known not in hop.data})
         self.continues = key, revision
@@ -218,6 +219,9 @@ class Walk(Generic[S]):
             if state.commits:
                 self.committed = False
             raise
+        if state.commits:
+            self._live.stack.clear()
+            self._live.top, self._live.spent = False, True
         return _go(state, name)
 
     def _step(self, state: Step[S]) -> str | Answer:
@@ -260,10 +264,7 @@ class Walk(Generic[S]):
 
     def leave(self, state: State[S]) -> None:
         """Where `0` will lead from the next screen."""
-        if self.committed:
-            self._live.stack.clear()
-            self._live.top, self._live.spent = False, True
-        elif not isinstance(state, Secret | Resume):
+        if not self.committed and not isinstance(state, Secret | Resume):
             self._live.leave(state.name)
 
     def show(self, state: Shown[S], *, refusal: str = "") -> Answer:

@@ -136,7 +136,7 @@ def test_migrate_needs_the_owners_address_and_may_be_repeated(
 
 def test_ussd_check_finds_nothing(office: Office) -> None:
     assert re.fullmatch(
-        r"\d+ states in 2 languages, 0 problems\n", said(office.run("ussd", "check"))
+        r"\d+ states in 4 languages, 0 problems\n", said(office.run("ussd", "check"))
     )
 
 

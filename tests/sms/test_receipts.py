@@ -1,4 +1,4 @@
-"""Every kind in every language: GSM-7, one part, the same facts."""
+"""Every kind in every language: GSM-7 and one part, or three of UCS-2; the same facts."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from app import markets
 from app.sms import receipts
-from app.sms.receipts import KINDS, SENTENCES, ReceiptError, plain, render
+from app.sms.receipts import KINDS, SENTENCES, ReceiptError, lettered, plain, render
 from app.text import Catalogues
-from app.text.width import is_gsm7, septets
+from app.text.width import is_gsm7, sms_parts
 from tests.sms.conftest import PAID
 
 MARKET = markets.load("demo")
@@ -23,11 +23,15 @@ LONGEST = receipts.longest_facts(MARKET)
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_longest_is_one_part(kind: str, language: str, count: int) -> None:
+def test_the_longest_fits(kind: str, language: str, count: int) -> None:
     facts = {**LONGEST, "tokens": LONGEST["tokens"][:count]}
     text = render(BOOK, MARKET, kind, language, facts)
-    assert is_gsm7(text)
-    assert septets(text) <= 160, text
+    assert is_gsm7(text) is (language != "am")
+    assert sms_parts(text) <= (3 if language == "am" else 1), text
+
+
+def test_a_usual_receipt_in_amharic_is_two_parts() -> None:
+    assert sms_parts(render(BOOK, MARKET, "payment_paid", "am", PAID)) == 2
 
 
 def test_the_catalogues_have_no_fault() -> None:
@@ -41,22 +45,32 @@ def test_the_catalogues_hold_these_sentences_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "fault"),
+    ("language", "sentence", "fault"),
     [
-        (None, "sms.pin_changed in sw: there is no sentence"),
-        ("PIN {minutes}", "sms.pin_changed in sw: other facts than in en"),
-        ("PIN {at} {care} ”", "sms.pin_changed in sw: not GSM-7"),
-        ("PIN {at} {care} " + "a" * 160, "sms.pin_changed in sw: 187 septets"),
+        ("sw", None, "there is no sentence"),
+        ("sw", "PIN {minutes}", "other facts than in en"),
+        ("fr", "PIN changé {at} {care} ”", "not GSM-7"),
+        ("fr", "Reçu {at} {care}", "not GSM-7"),
+        ("sw", "PIN {at} {care} " + "a" * 160, "187 septets"),
+        ("am", "ፒን {at} {care} " + "ሀ" * 176, "4 parts of 3"),
+        ("am", "ፒን {at}", "other facts than in en"),
     ],
 )
-def test_a_fault_is_found(sentence: str | None, fault: str) -> None:
+def test_a_fault_is_found(language: str, sentence: str | None, fault: str) -> None:
     book = Catalogues(LANGUAGES)
-    swahili = dict(book._sentences["sw"])
-    swahili.pop("sms.pin_changed")
+    sentences = dict(book._sentences[language])
+    sentences.pop("sms.pin_changed")
     if sentence is not None:
-        swahili["sms.pin_changed"] = sentence
-    book._sentences = {**book._sentences, "sw": swahili}
-    assert list(receipts.faults(book, MARKET)) == [fault]
+        sentences["sms.pin_changed"] = sentence
+    book._sentences = {**book._sentences, language: sentences}
+    assert list(receipts.faults(book, MARKET)) == [f"sms.pin_changed in {language}: {fault}"]
+
+
+def test_three_parts_are_no_fault_where_gsm_7_does_not_do() -> None:
+    book = Catalogues(LANGUAGES)
+    long = "ፒን {at} {care} " + "ሀ" * 175
+    book._sentences["am"] = {**book._sentences["am"], "sms.pin_changed": long}
+    assert list(receipts.faults(book, MARKET)) == []
 
 
 END = "Ref 7Q4M2XKD 22/11 14:05"
@@ -81,12 +95,22 @@ MANUAL_EN = (
     "We are checking your payment of KES 210.00 for Stima token. Your money is safe."
     " We will SMS you. Ref 7Q4M2XKD. Help: 0711000999"
 )
+PAID_FR = (
+    "Payé KES 200.00 Stima token 54100234563. Recharge 1234-5678-9012-3456-7890."
+    " Frais KES 10.00. Solde KES 4,790.00. Réf 7Q4M2XKD 22/11 14:05"
+)
+REFUSED_AM = (
+    "Stima token 54100234563 አልተከፈለም። KES 210.00 ወደ ሂሳብዎ ተመልሷል።"
+    " ቀሪ KES 4,790.00። ማጣቀሻ 7Q4M2XKD 22/11 14:05"
+)
 WRITTEN = [
     ("payment_paid", "en", PAID_EN),
     ("payment_paid", "sw", PAID_SW),
     ("payment_refused", "en", REFUSED_EN),
     ("payment_refused", "sw", REFUSED_SW),
     ("payment_manual", "en", MANUAL_EN),
+    ("payment_paid", "fr", PAID_FR),
+    ("payment_refused", "am", REFUSED_AM),
 ]
 
 
@@ -108,7 +132,7 @@ def test_a_single_token_may_come_without_a_list() -> None:
 
 
 def test_a_language_that_was_dropped_becomes_the_default() -> None:
-    assert render(BOOK, MARKET, "payment_paid", "fr", PAID) == PAID_EN
+    assert render(BOOK, MARKET, "payment_paid", "rw", PAID) == PAID_EN
 
 
 @pytest.mark.parametrize(
@@ -148,3 +172,18 @@ def test_a_name_never_leaves_gsm_7(name: str, written: str) -> None:
     assert plain(name, 20) == written
     text = render(BOOK, MARKET, "registered", "en", {"name": name, "service_code": "*384*123#"})
     assert is_gsm7(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("አበበ ቢቂላ", "አበበ ቢቂላ"),
+        ("Wanjikũ wa Thiong’o", "Wanjikũ wa Thiong'o"),
+        ("አበበ 🙂 \u202eቢቂላ", "አበበ ቢቂላ"),
+        ("ሀ" * 40, "ሀ" * 19 + "."),
+    ],
+)
+def test_a_wide_language_keeps_the_letters_of_a_name(name: str, written: str) -> None:
+    assert lettered(name, 20) == written
+    text = render(BOOK, MARKET, "registered", "am", {"name": name, "service_code": "*384*123#"})
+    assert f" {written}! " in text

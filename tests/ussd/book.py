@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from app.errors import DomainError, OutcomeUnknown
-from app.text import Catalogues
 from app.ussd.menubook import MenuBook
 from app.ussd.states import (
     Ask,
@@ -25,72 +24,27 @@ from app.ussd.states import (
     Step,
     Wait,
 )
+from tests.ussd.texts import catalogues
 
 PIN = "7391826450"
 AMINA = Caller(uuid.UUID(int=7), "Amina", "customer")
-TEXTS = {
-    "en": {
-        "menus.t.main": "Hello {name}",
-        "menus.t.pay": "Pay",
-        "menus.t.list": "Payments",
-        "menus.t.terms": "Terms",
-        "menus.t.balance": "Balance",
-        "menus.t.swahili": "Kiswahili",
-        "menus.t.ask_biller": "Ask the biller",
-        "menus.t.new_pin": "New PIN",
-        "menus.t.hidden": "Hidden",
-        "menus.t.amount": "Enter amount",
-        "menus.t.pin": "Pay {amount}. Enter PIN",
-        "menus.t.pin_again": "Enter PIN to pay {amount}",
-        "menus.t.paid": "Paid {amount}, number {count}",
-        "menus.t.late": "In progress. SMS follows",
-        "menus.t.differ": "Not the same",
-        "menus.t.changed": "PIN changed",
-        "menus.t.line": "{day} {amount}",
-        "menus.t.none": "Nothing yet",
-        "menus.t.one": "Payment {which}",
-        "menus.t.long": "Terms. " + "Be kind to each other and pay in time. " * 12,
-        "menus.t.crowded": "The biller is slow. Nothing was taken",
-        "menus.t.biller": "The biller says hello",
-        "menus.t.language": "Language is English",
-        "menus.t.first": "Choose a PIN",
-        "menus.t.second": "The same PIN again",
-        "menus.t.balance_pin": "Enter PIN for the balance",
-        "menus.t.balance_shown": "Balance {amount}",
-        "menus.t.outcome": "Last session: payment done",
-        "refusals.not_a_number": "Digits only.",
-        "refusals.too_much": "At most {most}.",
-        "refusals.too_poor": "Not enough money: you have {amount}",
-        "refusals.pin_wrong": "Wrong PIN, {left} left.",
-        "refusals.pin_locked": "Locked for {lock_minutes} min. Help: {care}",
-    }
-}
-TEXTS["sw"] = {
-    **TEXTS["en"],
-    "menus.t.main": "Habari {name}",
-    "menus.t.amount": "Andika kiasi",
-    "menus.t.language": "Lugha ni Kiswahili",
-}
-
-
-def catalogues() -> Catalogues:
-    """The engine's own sentences and those of this book."""
-    made = Catalogues(["en", "sw"])
-    made._sentences = {
-        language: {**made._sentences[language], **TEXTS[language]} for language in made.languages
-    }
-    return made
 
 
 @dataclass
 class Played:
-    """What the book's functions act on: it counts what ran, and can be told to misbehave."""
+    """What the book's functions act on: it counts what ran, and can be told to misbehave.
+
+    `dials` and `ran` count what a first hop and an input have set off. Money moves once an intent,
+    as it does in the ledger: `paid` are (session hash, amount), `intents` names each one's place.
+    """
 
     paid: list[tuple[bytes, int]] = field(default_factory=list)
+    intents: dict[str, int] = field(default_factory=dict)
+    dials: int = 0
+    ran: int = 0
     attempts: int = 0
     inputs: list[tuple[bytes, str]] = field(default_factory=list)
     outcome_after: float = 0.0
-    lost: dict[bytes, str] = field(default_factory=dict)
     listed: list[int] = field(default_factory=lambda: [100, 200, 300])
     before_commit: Callable[[], None] = lambda: None
     after_commit: Callable[[], None] = lambda: None
@@ -102,18 +56,37 @@ class Played:
     paid_at: float = 0.0
     kept_besides: str = ""
 
+    def runs(self) -> None:
+        with self.lock:
+            self.ran += 1
+
     def saw(self, hop: Hop[Played], typed: str) -> None:
         with self.lock:
             self.inputs.append((hop.session_hash, typed))
 
+    def pay(self, hop: Hop[Played], intent: str, amount: int) -> None:
+        with self.lock:
+            if intent not in self.intents:
+                self.paid.append((hop.session_hash, amount))
+                self.intents[intent] = len(self.paid)
+                self.paid_at = time.monotonic()
+
+    def outcome_of(self, session_hash: bytes) -> str | None:
+        """The state that tells what became of a session that Redis has lost."""
+        with self.lock:
+            return "outcome" if any(who == session_hash for who, _ in self.paid) else None
+
 
 def who(hop: Hop[Played]) -> Caller | None:
+    with hop.services.lock:
+        hop.services.dials += 1
     if hop.services.who_fails_with:
         raise hop.services.who_fails_with
     return None if hop.msisdn.endswith("9") else AMINA
 
 
 def parse_amount(hop: Hop[Played], typed: str) -> int:
+    hop.services.runs()
     hop.services.saw(hop, typed)
     if not typed.isdecimal():
         raise DomainError("not_a_number")
@@ -124,6 +97,7 @@ def parse_amount(hop: Hop[Played], typed: str) -> int:
 
 def accept_amount(hop: Hop[Played], amount: int) -> str:
     hop.data["amount"] = amount
+    hop.data["intent"] = uuid.uuid4().hex
     if hop.services.kept_besides:
         hop.data["besides"] = hop.services.kept_besides
     return "pin"
@@ -131,6 +105,7 @@ def accept_amount(hop: Hop[Played], amount: int) -> str:
 
 def confirm(hop: Hop[Played], pin: str) -> str:
     played = hop.services
+    played.runs()
     with played.lock:
         played.attempts += 1
     if pin != PIN:
@@ -140,9 +115,7 @@ def confirm(hop: Hop[Played], pin: str) -> str:
     played.before_commit()
     if played.fails_with:
         raise played.fails_with
-    with played.lock:
-        played.paid.append((hop.session_hash, hop.data["amount"]))
-        played.paid_at = time.monotonic()
+    played.pay(hop, hop.data["intent"], hop.data["amount"])
     played.after_commit()
     return "wait"
 
@@ -153,7 +126,7 @@ def poll(hop: Hop[Played]) -> str | None:
 
 
 def paid_facts(hop: Hop[Played]) -> dict[str, object]:
-    return {"amount": hop.data["amount"], "count": len(hop.services.paid)}
+    return {"amount": hop.data["amount"], "count": hop.services.intents[hop.data["intent"]]}
 
 
 def lines(hop: Hop[Played]) -> list[Item]:
@@ -164,21 +137,25 @@ def lines(hop: Hop[Played]) -> list[Item]:
 
 
 def pick(hop: Hop[Played], value: int) -> str:
+    hop.services.runs()
     hop.data["which"] = value
     return "one"
 
 
 def ask_biller(hop: Hop[Played]) -> str:
+    hop.services.runs()
     time.sleep(hop.services.biller_seconds)
     return "biller"
 
 
 def first_pin(hop: Hop[Played], pin: str) -> str:
+    hop.services.runs()
     hop.seal("pin", pin)
     return "second"
 
 
 def second_pin(hop: Hop[Played], pin: str) -> str:
+    hop.services.runs()
     hop.services.before_commit()
     return "changed" if hop.unseal("pin") == pin else "differ"
 
@@ -189,6 +166,7 @@ def to_swahili(hop: Hop[Played]) -> str:
 
 
 def check_pin(hop: Hop[Played], pin: str) -> str:
+    hop.services.runs()
     if pin != PIN:
         raise DomainError("pin_wrong", left=1)
     hop.services.before_commit()
@@ -292,7 +270,7 @@ def book(version: str = "t1") -> MenuBook[Played]:
         home="enter",
         states=STATES,
         who=who,
-        on_unknown_session=lambda hop: hop.services.lost.get(hop.session_hash),
+        on_unknown_session=lambda hop: hop.services.outcome_of(hop.session_hash),
         entries=("outcome",),
     )
 

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.text import Catalogues
 from app.text.width import fits, septets, ucs2_units
 from app.ussd.paging import Limits, Page, paginate
+from app.ussd.screens import footer as screen_footer
 
 AT = Limits(septets=182, ucs2_units=80)
 TINY = Limits(septets=20, ucs2_units=12)
+AMHARIC = Catalogues(["am"])
 
 
 def footer(page: int, more: bool) -> str:
@@ -100,6 +103,59 @@ def test_a_footer_without_room_is_an_error() -> None:
 def test_an_endless_text_is_an_error() -> None:
     with pytest.raises(ValueError, match="pages"):
         paginate("word " * 400, (), footer, TINY)
+
+
+def test_an_amount_is_never_torn() -> None:
+    pages = paginate("aaaa bbbb cccc KES 10.00", (), none, TINY)
+    assert [page.text for page in pages] == ["aaaa bbbb cccc", "KES 10.00"]
+
+
+ETHIOPIC = st.characters(min_codepoint=0x1200, max_codepoint=0x137C, categories=["Lo", "Po"])
+GATEWAYS = st.sampled_from([AT, Limits(septets=160, ucs2_units=70)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    limits=GATEWAYS,
+    words=st.lists(
+        st.text(ETHIOPIC, min_size=1, max_size=30) | st.from_regex(r"KES [0-9]{1,9}\Z"),
+        min_size=1,
+        max_size=60,
+    ),
+    gaps=st.lists(st.sampled_from([" ", "\n"]), min_size=60, max_size=60),
+    options=st.lists(st.text(ETHIOPIC, min_size=1, max_size=25), max_size=9),
+    end=st.booleans(),
+    back=st.booleans(),
+    home=st.booleans(),
+)
+def test_every_page_of_a_wide_text_fits_with_the_keys_that_it_needs(
+    limits: Limits,
+    words: list[str],
+    gaps: list[str],
+    options: list[str],
+    end: bool,
+    back: bool,
+    home: bool,
+) -> None:
+    """Each page in 80 units, its keys in its last line, nothing of the text lost or moved."""
+    head = "".join(word + gap for word, gap in zip(words, gaps, strict=False)).rstrip()
+    rows = [] if end else [f"{number} {one}" for number, one in enumerate(options, 1)]
+    line = screen_footer(AMHARIC, "am", end=end, back=back, home=home)
+    pages = paginate(head, rows, line, limits)
+    shown = ""
+    for number, page in enumerate(pages):
+        assert ucs2_units(page.text) <= limits.ucs2_units
+        last = number == len(pages) - 1
+        keys = line(number, not last)
+        assert ("98" in keys) is not last
+        assert ("0 ተመለስ" in keys) is ((back or number > 0) and not (end and last))
+        assert ("00 ዋና" in keys) is (home and not end)
+        assert page.text.endswith(f"\n{keys}" if keys else "")
+        shown += page.text.removesuffix(keys)
+    assert "".join(shown.split()) == "".join("".join([head, *rows]).split())
+    assert [row for page in pages for row in page.rows] == list(range(len(rows)))
+    amounts = [word for word in words if word.startswith("KES ")]
+    assert [amount for amount in amounts if amount not in shown] == []
 
 
 WORDS = st.lists(st.text("abcdeţ€", min_size=1, max_size=12), max_size=30)

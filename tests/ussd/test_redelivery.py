@@ -1,39 +1,48 @@
-"""The same hop twice, hops out of order, ids used again, two hops at once."""
+"""The same hop twice, hops out of order, ids used again, two hops at once.
+
+What every gateway promises is tested at each; what only one sort can tell, at that sort.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
+from redis import Redis
 
 from app.gateways.wire import Screen
 from tests.ussd.book import PIN
-from tests.ussd.phone import WINDOW, Bench, Phone
+from tests.ussd.phone import AT, GATEWAYS, WINDOW, Bench, Clock, Phone, at_once
 
 KEYS = "\n0 Back 00 Home"
+PAID = Screen("Paid 500, number 1", open=False, name="paid")
+EACH = pytest.mark.parametrize("phone", GATEWAYS, ids=lambda gateway: gateway.name, indirect=True)
 BUSY = "Still working on your last answer. Wait a little, then dial again. Help: 0711000999"
 
 
-def at_once(*calls: Callable[[], Screen]) -> list[Screen]:
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
+@pytest.fixture
+def phone(bench: Bench, request: pytest.FixtureRequest) -> Phone:
+    """At the exact gateway, or at each one with EACH."""
+    return bench.phone(gateway=getattr(request, "param", AT))
 
 
+@EACH
 def test_a_redelivered_hop_gets_the_same_and_runs_nothing(phone: Phone, bench: Bench) -> None:
     phone.keys("1", "abc")
     assert [phone.again() for _ in range(4)] == [phone.screen] * 4
     assert len(bench.played.inputs) == 1
 
 
+@EACH
 def test_a_redelivered_pin_is_counted_once(phone: Phone, bench: Bench) -> None:
     phone.keys("1", "500", "1111111111")
     assert phone.again() == phone.screen
     assert bench.played.attempts == 1
 
 
+@EACH
 def test_a_redelivered_confirmation_pays_once(phone: Phone, bench: Bench) -> None:
     phone.keys("1", "500", PIN)
     assert [phone.again() for _ in range(4)] == [phone.screen] * 4
@@ -82,9 +91,16 @@ def test_an_ended_id_answers_the_same_for_ten_seconds_then_dials_anew(
     assert phone.send("1").text == "Enter amount" + KEYS
 
 
+def test_a_long_session_that_ended_can_be_dialled_anew(phone: Phone, bench: Bench) -> None:
+    phone.keys(*["1", "0"] * 6, "5")
+    bench.clock.pass_seconds(11)
+    assert phone.send("", "new").name == "main"
+
+
+@EACH
 def test_a_session_belongs_to_one_number(phone: Phone, bench: Bench) -> None:
     phone.keys("1", "500")
-    stranger = phone.send(phone.text + "*" + PIN, msisdn="+254711000666")
+    stranger = phone.send(phone.longer(PIN), msisdn="+254711000666")
     assert stranger.text == "This session cannot go on. Please dial again. Help: 0711000999"
     assert not stranger.open
     assert bench.played.attempts == 0
@@ -99,6 +115,18 @@ def test_a_window_gateway_repeats_itself_within_a_second(bench: Bench) -> None:
     assert phone.again() == phone.screen
     bench.clock.pass_seconds(1.1)
     assert phone.again().text.startswith("Pay 1."), "later the same input is a new one"
+
+
+@pytest.mark.parametrize(("milliseconds", "is_new"), [(0, False), (999, False), (1000, True)])
+def test_a_window_gateway_repeats_itself_for_one_second_sharp(
+    session_redis_url: str, milliseconds: int, is_new: bool
+) -> None:
+    bench = Bench(session_redis_url, clock=Clock(stopped=datetime.now(UTC).replace(microsecond=0)))
+    phone = bench.phone(gateway=WINDOW)
+    phone.keys("1", "x")
+    bench.clock.pass_seconds(milliseconds / 1000)
+    assert phone.again() == phone.screen
+    assert len(bench.played.inputs) == 1 + is_new
 
 
 def test_a_window_gateway_never_makes_the_last_input_a_pin(bench: Bench) -> None:
@@ -131,28 +159,18 @@ def test_a_window_gateway_dials_anew_on_an_old_id(bench: Bench) -> None:
     assert phone.send("*384*123#", "new").text.startswith("Hello")
 
 
-@pytest.mark.parametrize("times", [2, 5])
-def test_the_same_hop_at_the_same_time(session_redis_url: str, times: int) -> None:
-    bench = Bench(session_redis_url, wait_places=8)
-    bench.played.before_commit = lambda: time.sleep(0.05)
-    phone = bench.phone()
-    phone.keys("1", "500")
-    screens = at_once(*[lambda: phone.send(f"{phone.text}*{PIN}")] * times)
-    assert screens == [Screen("Paid 500, number 1", open=False, name="paid")] * times
-    assert (bench.played.attempts, len(bench.played.paid)) == (1, 1)
-
-
+@EACH
 def test_a_redelivery_during_the_wait_gets_the_first_answer(bench: Bench, phone: Phone) -> None:
     bench.played.outcome_after = 0.3
     phone.keys("1", "500")
-    pay = f"{phone.text}*{PIN}"
+    pay = phone.longer(PIN)
 
     def later() -> Screen:
         time.sleep(0.15)
         return phone.send(pay)
 
     first, second = at_once(lambda: phone.send(pay), later)
-    assert first == second == Screen("Paid 500, number 1", open=False, name="paid")
+    assert first == second == PAID
     assert phone.send(pay) == first
     assert len(bench.played.paid) == 1
 
@@ -162,14 +180,14 @@ def test_a_repeat_without_a_place_to_wait_decides_nothing(session_redis_url: str
     bench.played.outcome_after = 0.3
     phone = bench.phone()
     phone.keys("1", "500")
-    pay = f"{phone.text}*{PIN}"
+    pay = phone.longer(PIN)
 
     def later() -> Screen:
         time.sleep(0.15)
         return phone.send(pay)  # no place to wait is free
 
     first, second = at_once(lambda: phone.send(pay), later)
-    assert first == phone.send(pay) == Screen("Paid 500, number 1", open=False, name="paid")
+    assert first == phone.send(pay) == PAID
     assert second == Screen("In progress. SMS follows", open=False, name="late")
 
 
@@ -179,27 +197,28 @@ def test_copies_of_a_confirmation_do_not_crowd_out_its_outcome(session_redis_url
     bench.played.outcome_after = 0.3
     phone = bench.phone()
     phone.keys("1", "500")
-    pay = f"{phone.text}*{PIN}"
+    pay = phone.longer(PIN)
     screens = at_once(*[lambda: phone.send(pay)] * 5)
-    paid = Screen("Paid 500, number 1", open=False, name="paid")
-    assert paid in screens
-    assert phone.send(pay) == paid, "those who could not wait have decided nothing"
+    assert PAID in screens
+    assert phone.send(pay) == PAID, "those who could not wait have decided nothing"
 
 
+@EACH
 def test_a_further_input_during_the_wait_is_answered_by_the_outcome_and_never_runs(
     bench: Bench, phone: Phone
 ) -> None:
     bench.played.outcome_after = 0.3
     phone.keys("1", "500")
-    pay = f"{phone.text}*{PIN}"
+    pay = phone.longer(PIN)
+    further = f"{pay}*1" if phone.gateway.mode == "accumulated" else "1"
 
     def later() -> Screen:
         time.sleep(0.1)
-        return phone.send(f"{pay}*1")
+        return phone.send(further)
 
     first, second = at_once(lambda: phone.send(pay), later)
     assert first == second
-    assert phone.send(f"{pay}*1") == first
+    assert phone.send(further) == first
     assert bench.played.attempts == 1
 
 
@@ -209,7 +228,7 @@ def test_a_lost_process_leaves_an_outcome_that_the_redelivery_tells(
     """The process died while it waited: the session says confirmed, nobody holds the lock."""
     bench.played.outcome_after = 0.2
     phone.keys("1", "500")
-    pay = f"{phone.text}*{PIN}"
+    pay = phone.longer(PIN)
     thread = threading.Thread(target=phone.send, args=(pay,))
     bench.played.after_commit = lambda: None
     thread.start()
@@ -222,13 +241,34 @@ def test_a_lost_process_leaves_an_outcome_that_the_redelivery_tells(
 
 def test_a_hop_that_waits_too_long_for_the_lock_says_so(bench: Bench, phone: Phone) -> None:
     phone.keys("1")
-    held = bench.store.begin(bench.store.hash_of("africastalking", phone.session_id))
+    held = bench.store.begin(bench.store.hash_of(phone.gateway.name, phone.session_id))
     assert held
     began = time.monotonic()
     assert phone.reply("500") == BUSY
     assert 2.5 < time.monotonic() - began < 4
-    bench.store.finish(bench.store.hash_of("africastalking", phone.session_id), held[0])
+    bench.store.finish(bench.store.hash_of(phone.gateway.name, phone.session_id), held[0])
     assert phone.again().text == "Pay 500. Enter PIN" + KEYS
+
+
+def test_a_hop_that_outlived_its_lock_saves_over_nobody(
+    phone: Phone, bench: Bench, redis: Redis
+) -> None:
+    """The hop that came after the lock had expired was saved first, so the session is its own."""
+    phone.keys("4")
+    later: list[Screen] = []
+
+    def expire_and_reply() -> None:
+        bench.played.before_commit = lambda: None
+        redis.delete(f"{phone.key}:lock")
+        later.append(phone.send(phone.longer("0")))
+
+    bench.played.before_commit = expire_and_reply
+    slow = phone.send(phone.longer(PIN))
+    assert later[0].name == "main"
+    assert (slow.name, slow.open) == ("engine.dial_again", False) or slow.name == "balance"
+    live = bench.store.peek(phone.session_hash)
+    assert live is not None
+    assert live.state == "main"
 
 
 def test_with_no_place_to_wait_the_second_hop_hears_it_at_once(session_redis_url: str) -> None:

@@ -104,7 +104,7 @@ const NAMED_KEYS = { Enter: "left", Escape: "right", ArrowUp: "up", ArrowDown: "
 function typed(event) {
   if (!active || event.ctrlKey || event.metaKey || event.altKey) return;
   const inField = event.target === active.field;
-  if (event.target.closest?.(".sim, .world, .top") && !inField) return;
+  if (event.target.closest?.(".sim, .tape, .world, .top") && !inField) return;
   const leaves = event.key === "Escape" && active.shown === "dial";
   const named = leaves ? "end" : NAMED_KEYS[event.key];
   const writes = /^[0-9*#+]$/.test(event.key);

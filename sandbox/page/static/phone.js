@@ -4,6 +4,7 @@
 
 import { Inbox, clock } from "./inbox.js";
 import { drawKeypad, MODES, Writer } from "./keypad.js";
+import { Tape } from "./tape.js";
 import { ask } from "./wire.js";
 
 const NO_SERVICE_MS = 1500;
@@ -39,6 +40,7 @@ export class Phone {
     }
     this.part(".mode").addEventListener("click", () => this.hold("#"));
     this.part(".lose").addEventListener("click", () => this.send("drop"));
+    this.tape = new Tape(this);
     this.words.addEventListener("scroll", () => this.drawOverflow());
     element.addEventListener("pointerdown", () => focused(this));
     element.addEventListener("focusin", () => focused(this));
@@ -46,6 +48,7 @@ export class Phone {
   }
 
   useNumber(msisdn) {
+    this.tape.stop();
     this.msisdn = msisdn;
     this.inbox = new Inbox(msisdn);
     this.state = null;
@@ -67,6 +70,7 @@ export class Phone {
       if (mine !== this.msisdn) return;
       this.inbox.replace(messages);
       this.hearState(state);
+      this.tape.hearMessages(messages);
       this.drawInbox();
     } catch (error) {
       this.complain(this, error.message);
@@ -75,9 +79,11 @@ export class Phone {
 
   async send(action, body = {}) {
     this.complain(this, "");
+    this.tape.send(action, body, this.state?.screen ?? "");
     try {
       this.hearState(await ask("POST", `/phones/${this.msisdn}/${action}`, body));
     } catch (error) {
+      this.tape.refused(action);
       this.complain(this, error.message);
     }
   }
@@ -88,6 +94,7 @@ export class Phone {
     this.revision = state.revision;
     this.state = state;
     this.until = performance.now() + state.seconds_left * 1000;
+    this.tape.hearState(state);
     this.showState(state, first);
     this.drawGauges();
   }
@@ -116,6 +123,7 @@ export class Phone {
 
   hearSms(message) {
     if (!this.inbox.add(message)) return;
+    this.tape.hearMessages([message]);
     if (this.shown === "inbox") this.inbox.move(1);
     this.drawInbox();
     this.element.classList.add("buzz");
@@ -144,7 +152,7 @@ export class Phone {
   }
 
   takeCursor() {
-    const elsewhere = document.activeElement?.closest?.(".sim, .world, .top");
+    const elsewhere = document.activeElement?.closest?.(".sim, .tape, .world, .top");
     if (!elsewhere && this.element.classList.contains("active")) this.field?.focus({ preventScroll: true });
   }
 
