@@ -95,8 +95,10 @@ class Machine(RuleBasedStateMachine):
         elif verdict == "same" or not known:
             assert self.stored() == stored
             assert (dials, ran, paid) == (0, 0, 0)
-            over = screen.text == OVER and not known
-            assert over or (verdict == "same" and screen == told.screen)
+            if verdict == "same":
+                assert screen == told.screen
+            else:
+                assert (screen.text, screen.open) == (OVER, False)
         else:
             assert dials == 0
             self.answered(text, screen, ran, paid)
