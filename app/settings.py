@@ -85,8 +85,8 @@ class Settings(BaseSettings):
         60,
         ge=0,
         le=3600,
-        description="after a start new sessions begin with the previous menus for this long:"
-        " longer than a rolling restart",
+        description="when the menus of a release are first used, new sessions begin with the"
+        " previous ones for this long: longer than a rolling restart",
     )
     port: int = Field(8000, ge=1, le=65535, description="port of the web process")
     prometheus_multiproc_dir: str = Field(

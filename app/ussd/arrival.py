@@ -67,7 +67,7 @@ def _walk_shortcut(
 ) -> Answer | Wait[S]:
     """Go as far as the answers lead; the engine's keys are none of them."""
     home = walk.settle(book.start)
-    if isinstance(home, Answer) or home.name != shortcut.at:
+    if isinstance(home, Answer) or home.name != shortcut.at or not _agreed(shortcut, walk.hop):
         return walk.arrived(home)
     walk.leave(home)
     if len(answers) != len(shortcut.answers):
@@ -80,3 +80,7 @@ def _walk_shortcut(
         went = walk.taken(now, typed)
         now = walk.settle(went) if isinstance(went, str) else went
     return walk.arrived(now)
+
+
+def _agreed(shortcut: Shortcut, hop: Hop[S]) -> bool:
+    return shortcut.when is None or shortcut.when(hop)

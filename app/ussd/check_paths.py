@@ -9,6 +9,7 @@ from app.ussd.menubook import Shortcut
 from app.ussd.paths import (
     Book,
     before_an_input,
+    named,
     onward,
     reach,
     resumed,
@@ -16,7 +17,7 @@ from app.ussd.paths import (
     unseen,
 )
 from app.ussd.problems import Problem
-from app.ussd.states import End, Menu, Step, Wait
+from app.ussd.states import End, Menu, Secret, Step, Wait
 from app.ussd.walk import CHAIN_MOST
 
 OPTIONS_MOST = 9
@@ -115,6 +116,10 @@ def _shortcuts(book: Book) -> Iterator[Problem]:
             if after not in _taken(book, before):
                 detail = f"{number}: an answer to {before} does not lead here"
                 yield Problem(after, "shortcut_broken", detail)
+        asked = reach(book, (shortcut.at,), stop_at=named(book, Secret))
+        if shortcut.answers[0] not in asked:
+            detail = f"{number}: the menus ask for a PIN before this, the code would not"
+            yield Problem(shortcut.answers[0], "shortcut_broken", detail)
         if not _arrives(book, shortcut):
             detail = f"{number}: the last answer leads to nothing new"
             yield Problem(shortcut.answers[-1], "shortcut_broken", detail)

@@ -26,7 +26,16 @@ def secrets(book: Book) -> Iterator[Problem]:
 
 
 def commits(book: Book) -> Iterator[Problem]:
-    """A Wait follows a commit, and nothing commits between it and the next input."""
+    """A Wait follows a commit, and nothing commits between it and the next input; neither does
+    anything that a dial alone, a code or going on after a cut leads to.
+    """
+    answers = {name for shortcut in book.shortcuts.values() for name in shortcut.answers}
+    led = {name for answer in answers for name in onward(book.states[answer])}
+    alone = (book.start, book.home, *book.entries, *resumed(book), *led)
+    for name in sorted(before_an_input(book, alone)):
+        state = book.states[name]
+        if isinstance(state, Step) and state.commits:
+            yield Problem(name, "commits_unasked", "a dial, a code or going on leads here")
     for state in book.states.values():
         for name in targets(state):
             if isinstance(book.states[name], Wait) and not getattr(state, "commits", False):
@@ -43,10 +52,15 @@ def commits(book: Book) -> Iterator[Problem]:
 def _private(book: Book) -> Iterator[Problem]:
     """What a lost session is told (`entries`) belongs to an intent that a PIN confirmed."""
     opened = (book.start, book.home, *shortcut_entries(book), *resumed(book))
-    guarded = named(book, Secret)
+    guarded = _checked(book)
     for name in sorted(reach(book, opened, stop_at=guarded).difference(guarded)):
         if getattr(book.states[name], "private", False):
             yield Problem(name, "private_without_secret", "reached without a Secret before it")
+
+
+def _checked(book: Book) -> list[str]:
+    """The Secrets that look at a PIN; one that is being chosen proves nothing."""
+    return [name for name in named(book, Secret) if not getattr(book.states[name], "new", False)]
 
 
 def _first(book: Book) -> Iterator[Problem]:
@@ -60,7 +74,7 @@ def _first(book: Book) -> Iterator[Problem]:
 def _twice(book: Book) -> Iterator[Problem]:
     """A PIN that is checked twice between two visits of home; choosing a new one is another."""
     home = before_an_input(book, (book.start, book.home))
-    checked = [name for name in named(book, Secret) if not getattr(book.states[name], "new", False)]
+    checked = _checked(book)
     over = home.union(named(book, End))
     for first in checked:
         again = reach(book, onward(book.states[first]), stop_at=over)

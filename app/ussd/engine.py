@@ -39,8 +39,10 @@ LOCK_WAIT_SECONDS = 3.0
 class Engine(Generic[S]):
     """Answers hops. `books` are the current menus and, across a release, the previous ones.
 
-    `overlap_seconds`: how long after the start new sessions still begin with the previous menus:
-    their next hop may reach a process of the release before, which knows no others.
+    `overlap_seconds`: how long after the current menus were first used anywhere new sessions still
+    begin with the previous ones: their next hop may reach a process of the release before, which
+    knows no others. When they were first used stands in Redis, so that a later start does not
+    count; without that it counts again, which costs nobody anything.
     `wait_places`: how many hops may wait at a time, a quarter of the web threads. `strict`
     raises what would otherwise end a session with a sentence; for tests of menus.
     """
@@ -59,7 +61,8 @@ class Engine(Generic[S]):
         self.book = books[0]
         self.books = {book.version: book for book in books}
         self._opening = books[-1]
-        self._overlap_ends = time.monotonic() + overlap_seconds
+        self._overlap_ms = int(overlap_seconds * 1000)
+        self._overlap_ends_ms: int | None = None
         self._store = store
         self._waits = Waits(wait_places)
         self._parts = Parts(
@@ -84,8 +87,13 @@ class Engine(Generic[S]):
 
     def _opens_with(self) -> MenuBook[S]:
         """The menus that a new session begins with."""
-        if self._opening is not self.book and time.monotonic() >= self._overlap_ends:
-            self._opening = self.book
+        if self._opening is not self.book:
+            now_ms = int(self.around.clock().timestamp() * 1000)
+            if self._overlap_ends_ms is None:
+                seen_ms = self._store.first_seen(self.book.version, now_ms)
+                self._overlap_ends_ms = seen_ms + self._overlap_ms
+            if now_ms >= self._overlap_ends_ms:
+                self._opening = self.book
         return self._opening
 
     def _step(self, request: UssdRequest) -> tuple[str, Screen]:

@@ -19,15 +19,17 @@ class Shortcut:
 
     Its `number` is printed on walls: it never changes its meaning and has two digits or more, so
     that it is no key of a menu. It is walked only for whom a dial leads to the state `at`, so not
-    for a stranger. `sets` is merged into `hop.data`; `answers` are the Asks that take the answers
-    in turn, with their own validators. Where another screen comes up instead it is shown, and the
-    rest of the answers is dropped. No Secret takes an answer, and nothing is committed.
+    for a stranger, and only if `when(hop)` agrees. `sets` is merged into `hop.data`; `answers` are
+    the Asks that take the answers in turn, with their own validators. Where another screen comes up
+    instead it is shown, and the rest of the answers is dropped. No Secret takes an answer, and
+    nothing is committed.
     """
 
     number: str
     at: str
     answers: Keys
     sets: Mapping[str, Any] = field(default_factory=dict)
+    when: Callable[[Hop[Any]], bool] | None = None
 
 
 class MenuBook(Generic[S]):

@@ -254,7 +254,7 @@ class OneHop(Generic[S]):
                 self._token,
                 live,
                 seconds,
-                point_seconds=self._pointer_seconds() if self._first else 0,
+                point_seconds=self._live_seconds() if self._first else 0,
                 continues=self._walk.continues,
             )
         except SessionTooLarge as error:
@@ -305,11 +305,7 @@ class OneHop(Generic[S]):
         return self._parts.books[self._live.version]
 
     def _live_seconds(self) -> int:
-        seconds = self._request.gateway.session_seconds + LIVE_MARGIN_SECONDS
-        return max(seconds, self._parts.around.market.resume_seconds)
-
-    def _pointer_seconds(self) -> int:
-        """Until the latest moment at which a session that begins now can be continued."""
+        """Until the latest moment at which an offer to continue it may be taken."""
         window = self._parts.around.market.resume_seconds
         return self._request.gateway.session_seconds + LIVE_MARGIN_SECONDS + window
 

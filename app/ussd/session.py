@@ -89,6 +89,14 @@ FINISH, FINISH_FIRST, FINISH_RESUMED = (
 )
 
 
+VERSION_MS = 30 * 24 * 3600 * 1000
+FIRST_SEEN = b"""
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('GET', KEYS[1])
+"""
+
+
 class SessionsAway(Exception):
     """Redis did not answer in time, or not at all."""
 
@@ -127,6 +135,13 @@ class SessionStore:
         keys = (*self._keys(session_hash), self._pointer(msisdn))
         stored = self._run(_BEGIN, keys, token.encode(), b"%d" % LOCK_MS)
         return None if stored is None else (token, stored or None)
+
+    def first_seen(self, version: str, now_ms: int) -> int:
+        """When a menu version was first used here, in ms: now, if it never was. Raises
+        SessionsAway."""
+        key = f"{self._prefix}menus:{version}".encode()
+        found = self._run(_FIRST_SEEN, (key,), b"%d" % now_ms, b"%d" % VERSION_MS)
+        return int(found or now_ms)
 
     def peek(self, session_hash: bytes) -> Live | None:
         """A session as it is stored, without its lock; None when there is none.
@@ -286,4 +301,5 @@ _BEGIN = _Script(BEGIN, keys=3, arguments=2)
 _FINISH = _Script(FINISH, keys=2, arguments=4)
 _FINISH_FIRST = _Script(FINISH_FIRST, keys=3, arguments=5)
 _FINISH_RESUMED = _Script(FINISH_RESUMED, keys=3, arguments=6)
+_FIRST_SEEN = _Script(FIRST_SEEN, keys=1, arguments=2)
 _PEEK = _Script(b"return redis.call('GET', KEYS[1])", keys=1, arguments=0)

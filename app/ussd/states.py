@@ -161,8 +161,8 @@ class Pick(Generic[S]):
 
     `accept(hop, value)` gets the value of the line that was on the screen, also when the list has
     changed since. An empty list goes to the state `empty` at once. At most `ITEMS_MOST` items are
-    shown. `search=True`: where the list has several pages, letters keep the lines that hold a word
-    beginning with them.
+    shown. `search=True`: letters keep the lines that hold a word beginning with them, which a list
+    of several pages says.
     """
 
     name: str

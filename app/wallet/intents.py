@@ -82,10 +82,10 @@ def take(
     intent = found.scalar_one_or_none()
     if intent is None or intent.person_id != person_id:
         raise DomainError("intent_closed")
-    if intent.fingerprint != fingerprint:
-        raise DomainError("intent_changed")
     if intent.state == "done":
         return intent
+    if intent.fingerprint != fingerprint:
+        raise DomainError("intent_changed")
     if intent.state == "expired" or (intent.state == "open" and now >= intent.deadline):
         raise DomainError("intent_expired")
     if intent.state != "open":
@@ -102,6 +102,19 @@ def close(session: Session, intent: Intent, subject: UUID, now: datetime) -> Non
 def known(session: Session, intent_id: UUID) -> bool:
     """Whether a PIN was ever given for an intent, whatever became of it."""
     return session.scalar(select(Intent.id).where(Intent.id == intent_id)) is not None
+
+
+def became(session: Session, intent_id: UUID, subject: UUID) -> bool:
+    """Whether an intent has become `subject`."""
+    found = select(Intent.id).where(Intent.id == intent_id, Intent.subject == subject)
+    return session.scalar(found) is not None
+
+
+def supersede(session: Session, intent_id: UUID, session_hash: bytes, now: datetime) -> None:
+    """Close what else a USSD session left open: it is this intent that is being confirmed."""
+    others = (Intent.session_hash == session_hash, Intent.id != intent_id, Intent.state == "open")
+    free = session.scalars(select(Intent.id).where(*others).with_for_update(skip_locked=True)).all()
+    _close_all(session, free, "abandoned", now)
 
 
 def of_session(session: Session, session_hash: bytes) -> Intent | None:

@@ -40,6 +40,7 @@ def web(
     release.write_text(BEFORE)
     extra = {"WEB_WORKERS": "2", FILE: str(release)}
     world = World(tmp_path, database_url, migration_database_url, redis_url, extra=extra)
+    world.flush_redis()  # it remembers when a version was first used
     world.start("sandbox")
     with (tmp_path / "web.log").open("ab") as log:
         command = ["--config", "gunicorn.conf.py", "tests.system.releases:create_web()"]

@@ -98,6 +98,12 @@ def shortcut_facts(hop: Hop[Services]) -> dict[str, object]:
     return {"stem": stem, "number": min(hop.market.shortcuts), "code": hop.service_code}
 
 
+def nothing_under_way(hop: Hop[Services]) -> bool:
+    """While a confirmation is being worked on, home says so instead: it may be this very bill."""
+    news = hop.data.get("news")
+    return not news or news[0] != "open"
+
+
 def shortcuts(market: Market) -> tuple[Shortcut, ...]:
     """A product's code goes through meter and amount to the confirmation."""
     return tuple(
@@ -106,6 +112,7 @@ def shortcuts(market: Market) -> tuple[Shortcut, ...]:
             at="home",
             answers=("bill.meter", "bill.amount"),
             sets={"product": product_code},
+            when=nothing_under_way,
         )
         for number, product_code in market.shortcuts.items()
     )

@@ -14,43 +14,36 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.billers import payments
+from app.billers.payments import PaymentView
 from app.billers.quotes import Quote, quote
 from app.errors import DomainError
 from app.ussd.menus.history import STATE_KEYS
 from app.ussd.menus.services import Services, caller, check_pin
 from app.ussd.states import Hop, Menu, Option, Secret, State, Step
 from app.wallet import intents, people
+from app.wallet.keys import new_key
 
 
 def find_repeat(hop: Hop[Services]) -> str:
     """Ask first when the same was paid a little while ago: a lost screen looks like no payment."""
     person_id, agreed = caller(hop).id, quoted(hop)
     since = hop.now - timedelta(seconds=hop.market.repeat_seconds)
-    view = hop.services.db.transact(
-        lambda session: payments.same_since(
-            session,
-            person_id,
-            product_code=agreed.product_code,
-            customer_no=agreed.customer_no,
-            amount_minor=agreed.amount_minor,
-            since=since,
-        )
-    )
+    view = hop.services.db.transact(lambda session: _same(session, person_id, agreed, since))
     if view is None:
         return "bill.ready"
-    minutes = max(1, int((hop.now - view.created_at).total_seconds() // 60))
-    hop.data["before"] = [minutes, view.state, view.reference]
+    hop.data["before"] = view.id.hex
     return "bill.repeat"
 
 
 def repeat_facts(hop: Hop[Services]) -> dict[str, object]:
-    minutes, state, reference = hop.data["before"]
+    before = uuid.UUID(hop.data["before"])
+    view = hop.services.db.transact(lambda session: payments.outcome(session, before))
     return {
-        "amount_minor": hop.data["amount"],
-        "customer_no": hop.data["customer_no"],
-        "minutes": minutes,
-        "state": hop.say(f"menus.state.{state}"),
-        "reference": reference,
+        "amount_minor": view.amount_minor,
+        "customer_no": view.customer_no,
+        "minutes": max(1, int((hop.now - view.created_at).total_seconds() // 60)),
+        "state": hop.say(f"menus.state.{view.state}"),
+        "reference": view.reference,
     }
 
 
@@ -68,6 +61,9 @@ def get_ready(hop: Hop[Services]) -> str:
 
 
 def note_shown(hop: Hop[Services]) -> None:
+    """An intent keeps its time and price from its first PIN on: shown anew it is a new one."""
+    if hop.data.get("tried") == hop.data["intent"]:
+        hop.data["intent"] = str(new_key())
     deadline = hop.now + timedelta(seconds=hop.market.confirm_seconds)
     hop.data["shown"] = quoted(hop).fingerprint.hex()
     hop.data["deadline"] = int(deadline.timestamp())
@@ -106,6 +102,10 @@ def confirm(hop: Hop[Services], pin: str) -> str:
     """
     services, person_id, agreed = hop.services, caller(hop).id, quoted(hop)
     intent_id = uuid.UUID(hop.data["intent"])
+    hop.data["tried"] = hop.data["intent"]
+    shown_at = datetime.fromtimestamp(hop.data["deadline"], UTC) - timedelta(
+        seconds=hop.market.confirm_seconds
+    )
 
     def note_intent(session: Session) -> None:
         intents.open_intent(
@@ -120,7 +120,9 @@ def confirm(hop: Hop[Services], pin: str) -> str:
         )
 
     def pay(session: Session) -> uuid.UUID:
-        services.pins.passed(session, person_id)
+        services.pins.passed(session, person_id)  # from here on a person's PINs wait in a row
+        _refuse_just_paid(session, person_id, agreed, intent_id, shown_at)
+        intents.supersede(session, intent_id, hop.session_hash, now=hop.now)
         person = people.get(session, person_id)
         return payments.confirm(
             session, hop.market, person=person, intent_id=intent_id, quote=agreed, now=hop.now
@@ -138,6 +140,28 @@ def confirm(hop: Hop[Services], pin: str) -> str:
     return "bill.wait"
 
 
+def _refuse_just_paid(
+    session: Session, person_id: uuid.UUID, agreed: Quote, intent_id: uuid.UUID, since: datetime
+) -> None:
+    """Two confirmations of one bill stood open, and the other one was faster."""
+    view = _same(session, person_id, agreed, since)
+    if view is not None and not intents.became(session, intent_id, view.id):
+        raise DomainError("just_paid", reference=view.reference)
+
+
+def _same(
+    session: Session, person_id: uuid.UUID, agreed: Quote, since: datetime
+) -> PaymentView | None:
+    return payments.same_since(
+        session,
+        person_id,
+        product_code=agreed.product_code,
+        customer_no=agreed.customer_no,
+        amount_minor=agreed.amount_minor,
+        since=since,
+    )
+
+
 def _refused(hop: Hop[Services], session: Session, person_id: uuid.UUID) -> None:
     """The PIN was right though the money did not move: the try is given back."""
     hop.services.pins.passed(session, person_id)
@@ -146,6 +170,7 @@ def _refused(hop: Hop[Services], session: Session, person_id: uuid.UUID) -> None
 
 _PAY_REFUSALS = (
     "pin_locked",
+    "just_paid",
     "insufficient_funds",
     "limit_transaction",
     "limit_day",
@@ -163,6 +188,7 @@ STATES: tuple[State[Any], ...] = (
         "bill.repeat",
         text="menus.bill.repeat",
         facts=repeat_facts,
+        reads=True,
         options=(Option("menus.bill.repeat_pay", goes="bill.ready"),),
         extra_texts=STATE_KEYS,
     ),
@@ -176,7 +202,7 @@ STATES: tuple[State[Any], ...] = (
         "bill.review",
         text="menus.bill.review",
         facts=confirm_facts,
-        options=(Option("menus.bill.review_pay", goes="bill.ready"),),
+        options=(Option("menus.bill.review_pay", goes="bill.repeated"),),
     ),
     Step(
         "bill.ready",

@@ -55,11 +55,10 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     if hop.left and "intent" in hop.left and intents.known(session, UUID(hop.left["intent"])):
         hop.left = None  # a PIN was on its way: what became of it is told, it is not asked again
     news = _news(hop, session, person)
-    if news:
-        hop.data["news"] = news
+    hop.data["news"] = news  # also None: a session that is continued brings its own old ones
     latest = payments.last_customers(session, person.id, market=hop.market, limit=1)
-    if latest:
-        hop.data["again"] = [latest[0].product_code, latest[0].customer_no]
+    again = [latest[0].product_code, latest[0].customer_no] if latest else None
+    hop.data["again"] = again
     return person
 
 
@@ -72,7 +71,7 @@ def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | N
     if last is None or last.created_at < hop.now - NEWS_FOR:
         return None
     if last.subject is None:
-        return ["not_done", {}]
+        return ["open" if last.state == "open" else "not_done", {}]
     view = payments.outcome(session, last.subject)
     return [NEWS_OF_STATE[view.state], _facts(hop, view)]
 
@@ -97,7 +96,7 @@ def home_facts(hop: Hop[Services]) -> dict[str, object]:
 
 
 def news_facts(hop: Hop[Services]) -> dict[str, object]:
-    if "news" not in hop.data:
+    if not hop.data.get("news"):
         return {"news": ""}
     key, values = hop.data["news"]
     return {"news": hop.say(f"menus.news.{key}", care=hop.market.care_number, **values) + "\n"}
@@ -129,7 +128,7 @@ STATES: tuple[State[Any], ...] = (
             Option(
                 "menus.home.pay_again",
                 goes="bill.again",
-                when=lambda hop: "again" in hop.data,
+                when=lambda hop: bool(hop.data.get("again")),
             ),
             Option("menus.home.payments", goes="history.payments"),
             Option("menus.home.balance", goes="balance.pin"),
