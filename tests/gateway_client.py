@@ -16,6 +16,11 @@ class Session(africastalking_phone.Session):
         self.text = ""
         return self.send("")
 
+    def home(self) -> str:
+        """Dial, and start again where something was cut off."""
+        shown = self.dial()
+        return self.reply("2") if "Go on where you were" in shown else shown
+
     def reply(self, *inputs: str) -> str:
         """Type one input after the other; the last answer."""
         answer = ""

@@ -18,8 +18,7 @@ AddPerson = Callable[..., str]
 def until_pin(world: World, msisdn: str, meter: str, amount: str = "200") -> Session:
     """A session that stands at its confirmation."""
     session = Session(world, msisdn)
-    if "Go on" in session.dial():
-        session.reply("2")
+    session.home()
     shown = session.reply("1", "1", meter, amount)
     assert "Enter PIN to pay" in shown, shown
     return session
@@ -61,13 +60,13 @@ def test_two_sessions_confirming_at_once_are_two_payments(
 
 
 def test_two_payments_that_only_one_can_be_paid_for(world: World, add_person: AddPerson) -> None:
-    msisdn, meter = add_person("en", 25_000), fresh_meter()
-    sessions = [until_pin(world, msisdn, meter) for _ in range(2)]
+    msisdn, meters = add_person("en", 25_000), (fresh_meter(), fresh_meter())
+    sessions = [until_pin(world, msisdn, meter) for meter in meters]
     with ThreadPoolExecutor(2) as pool:
         answers = sorted(pool.map(lambda session: session.reply(PIN), sessions))
     assert answers[0].startswith("END Not enough money: KES 210.00 needed"), answers
     assert answers[1].startswith("END Paid"), answers
-    assert sold(world, meter) == 1
+    assert sum(sold(world, meter) for meter in meters) == 1
 
 
 def test_redis_flushed_before_the_pin_takes_nothing(world: World, add_person: AddPerson) -> None:
@@ -107,3 +106,30 @@ def test_an_older_hop_and_a_text_that_does_not_extend_get_the_question_again(
     question = session.send(session.text)
     assert session.send("1") == question
     assert session.send("9*9*9*9*9*9*9*9*9*9*9*9*9*9*9") == question
+
+
+def test_two_confirmations_of_one_bill_pay_it_once(world: World, add_person: AddPerson) -> None:
+    """The second one was shown before the first was paid, so nobody was asked about a repeat."""
+    msisdn, meter = add_person("en", 100_000), fresh_meter()
+    sessions = [until_pin(world, msisdn, meter) for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda session: session.reply(PIN), sessions))
+    paid = [answer for answer in answers if answer.startswith("END Paid")]
+    refused = [answer for answer in answers if answer.startswith("END You have just paid this")]
+    assert (len(paid), len(refused)) == (1, 1), answers
+    assert len(Phone(world, msisdn).wait_sms(1)) == 1
+    assert sold(world, meter) == 1
+
+
+def test_a_confirmation_shown_again_after_a_wrong_pin_pays_once_and_is_told(
+    world: World, add_person: AddPerson
+) -> None:
+    """Its first intent is closed with the payment, so the next dial does not say "not done"."""
+    msisdn, meter = add_person("en", 100_000), fresh_meter()
+    session = until_pin(world, msisdn, meter)
+    assert "Wrong PIN" in session.reply("1111")
+    assert "Enter amount" in session.reply("0")
+    assert "Enter PIN to pay" in session.reply("200")
+    assert session.reply(PIN).startswith("END Paid KES 200.00")
+    assert Session(world, msisdn).dial().startswith("CON Last: KES 200.00 paid")
+    assert sold(world, meter) == 1

@@ -44,7 +44,7 @@ STEPS: dict[str, tuple[tuple[str, ...], str]] = {
     "PIN of a payment": (("1", "1", "54100234563", "200"), PIN),
     "PIN of the balance": (("3",), PIN),
 }
-NEEDS_DATABASE = ("meter", "PIN of a payment", "PIN of the balance")
+NEEDS_DATABASE = ("meter", "amount", "PIN of a payment", "PIN of the balance")
 
 
 @dataclass
@@ -208,7 +208,7 @@ def balance_told(ground: Ground, msisdn: str) -> str:
 
     def ask() -> str | None:
         session = Session(ground.world, msisdn)
-        if "1 Pay bill" not in session.dial():
+        if "1 Pay bill" not in session.home():
             return None
         answer = session.reply("3", PIN)
         return answer if answer.startswith("END Balance") else None
@@ -251,7 +251,7 @@ def test_without_postgresql_every_hop_answers_and_nothing_is_taken(
     assert len(ground.world.sales()) == sold
     for session in sessions.values():
         again = Session(ground.world, session.msisdn)
-        assert "1 Pay bill" in again.dial()
+        assert "1 Pay bill" in again.home()
         assert again.reply("3", PIN).startswith("END Balance KES 1,000.00")
     phone, meter = ground.person(), fresh_meter()
     assert ground.at_the_pin(phone, meter).reply(PIN).startswith("END Pa")

@@ -122,3 +122,23 @@ def test_an_unfinished_code_does_not_lead_to_a_secret() -> None:
         ("pin", "secret_first"),
         ("bad", "shortcut_broken"),
     }
+
+
+def test_a_code_does_not_pass_by_the_pin_that_the_menus_ask_for() -> None:
+    states = sound() | ask("meter", "help")
+    states["pin"] = replace(states["pin"], goes=("meter", "wait"))
+    assert ("meter", "shortcut_broken") in kinds(states, Shortcut("51", "main", ("meter",)))
+
+
+def test_nothing_is_committed_that_nobody_answered_for() -> None:
+    states = sound() | ask("meter", "move") | step("move", "help", commits=True)
+    assert ("move", "commits_unasked") in kinds(states, Shortcut("51", "main", ("meter",)))
+    states = sound() | step("move", "help", commits=True)
+    states["pin"] = replace(states["pin"], resume="move")
+    assert ("move", "commits_unasked") in kinds(states)
+
+
+def test_a_pin_that_is_being_chosen_opens_nothing() -> None:
+    states = sound()
+    states["pin"] = replace(states["pin"], new=True)
+    assert ("paid", "private_without_secret") in kinds(states)

@@ -74,7 +74,7 @@ def serves(world: World) -> None:
     """The web process still does its work."""
     answer = call(world, USSD, data=ussd_form())
     assert answer.status_code == 200
-    assert answer.text.startswith("CON Kibanda. Choose language")
+    assert answer.text.startswith("CON Kibanda. Language, lugha, langue")
 
 
 def ends_of(runtime: Runtime, session_id: str) -> list[dict[str, Any]]:
