@@ -216,7 +216,7 @@ class OneHop(Generic[S]):
         """The session that was to be continued goes on by itself: a redial tells its outcome."""
         screen = self._parts.sentence("dial_again", self._live.language)
         self._walk.continues, self._live.left = None, None
-        self._live.reply, self._live.open = screen.text, False
+        self._live.reply, self._live.open, self._live.state = screen.text, False, screen.name
         self._save(ENDED_SECONDS)
         return self._live.screen()
 
