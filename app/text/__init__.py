@@ -24,6 +24,7 @@ class Catalogues:
     def __init__(self, languages: Iterable[str]) -> None:
         self.languages = tuple(languages)
         self._sentences = {language: _load(language) for language in self.languages}
+        self._wide: dict[str, bool] = {}
 
     def say(self, language: str, key: str, facts: Mapping[str, object] | None = None) -> str:
         """The sentence in that language. Raises KeyError for an unknown key or a missing fact."""
@@ -38,7 +39,9 @@ class Catalogues:
 
     def wide(self, language: str) -> bool:
         """Whether the language is written in UCS-2."""
-        return is_wide(self._sentences[language].values())
+        if language not in self._wide:  # every receipt asks
+            self._wide[language] = is_wide(self._sentences[language].values())
+        return self._wide[language]
 
     def placeholders(self, language: str, key: str) -> set[str]:
         """Names of the facts that a sentence takes."""

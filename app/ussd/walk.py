@@ -1,6 +1,6 @@
 """L6: one hop through a menu book: a state, its input, and the states that follow without one.
 
-1. A screen is shown in exactly one place, `_show`; whatever a function of a state returns passes
+1. A screen is shown in exactly one place, `show`; whatever a function of a state returns passes
    `_go`, which refuses an undeclared target.
 2. The stack for `0` holds states with a screen, never a Secret, and is emptied by a commit.
 3. A wrong input is counted a screen at a time; the third ends the session.
@@ -52,6 +52,7 @@ class Walk(Generic[S]):
         "_book",
         "_composer",
         "_gateway",
+        "_listed",
         "_live",
         "_mark",
         "_typed",
@@ -80,6 +81,7 @@ class Walk(Generic[S]):
         self._gateway = gateway
         self._mark = mark
         self._typed: str | None = None
+        self._listed: tuple[str, str, Sequence[Item]] | None = None
         self.committed = False
         self.private = False
         self.continues: tuple[str, int] | None = None
@@ -158,9 +160,12 @@ class Walk(Generic[S]):
         return self._composer.head(state, self.hop, self._gateway)
 
     def items(self, state: Pick[S]) -> Sequence[Item]:
-        """The lines of a list, as far as it is narrowed."""
-        self.hop.may_read = state.reads
-        return items_of(state, self.hop, self._live.search)
+        """The lines of a list, as far as it is narrowed; read once until a function has run."""
+        search = self._live.search
+        if self._listed is None or self._listed[:2] != (state.name, search):
+            self.hop.may_read = state.reads
+            self._listed = state.name, search, items_of(state, self.hop, search)
+        return self._listed[2]
 
     def _led_here(self, state: Secret[S]) -> bool:
         """An input equal to the one that led to the PIN is no PIN.
@@ -211,6 +216,7 @@ class Walk(Generic[S]):
     ) -> str:
         self.hop.may_read = state.reads
         self.committed = self.committed or state.commits
+        self._listed = None
         try:
             name = function()
         except OutcomeUnknown:

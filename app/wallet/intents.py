@@ -11,12 +11,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import DateTime, LargeBinary, String, select, update
+from sqlalchemy import ColumnElement, DateTime, LargeBinary, String, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -113,8 +113,7 @@ def became(session: Session, intent_id: UUID, subject: UUID) -> bool:
 def supersede(session: Session, intent_id: UUID, session_hash: bytes, now: datetime) -> None:
     """Close what else a USSD session left open: it is this intent that is being confirmed."""
     others = (Intent.session_hash == session_hash, Intent.id != intent_id, Intent.state == "open")
-    free = session.scalars(select(Intent.id).where(*others).with_for_update(skip_locked=True)).all()
-    _close_all(session, free, "abandoned", now)
+    _close_free(session, others, "abandoned", now)
 
 
 def of_session(session: Session, session_hash: bytes) -> Intent | None:
@@ -136,10 +135,7 @@ def abandon(session: Session, person_id: UUID, now: datetime) -> Abandoned:
     there was none; the last one's state says what became of it.
     """
     of_person = (Intent.person_id == person_id, Intent.state == "open")
-    free = session.scalars(
-        select(Intent.id).where(*of_person).with_for_update(skip_locked=True)
-    ).all()
-    _close_all(session, free, "abandoned", now)
+    free = _close_free(session, of_person, "abandoned", now)
     left = select(Intent.id).where(*of_person).limit(1)
     if session.scalar(left) is not None:
         return "in_progress"
@@ -148,17 +144,21 @@ def abandon(session: Session, person_id: UUID, now: datetime) -> Abandoned:
 
 def expire(session: Session, now: datetime) -> int:
     """House-keeping: close open intents past their deadline that nobody holds; how many."""
-    overdue = session.scalars(
-        select(Intent.id)
-        .where(Intent.state == "open", Intent.deadline <= now)
-        .limit(EXPIRE_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    _close_all(session, overdue, "expired", now)
-    return len(overdue)
+    overdue = (Intent.state == "open", Intent.deadline <= now)
+    return len(_close_free(session, overdue, "expired", now, most=EXPIRE_AT_ONCE))
 
 
-def _close_all(session: Session, ids: Sequence[UUID], state: str, now: datetime) -> None:
+def _close_free(
+    session: Session,
+    where: Iterable[ColumnElement[bool]],
+    state: str,
+    now: datetime,
+    most: int | None = None,
+) -> Sequence[UUID]:
+    """Close the intents that nobody holds; which."""
+    found = select(Intent.id).where(*where).limit(most).with_for_update(skip_locked=True)
+    ids = session.scalars(found).all()
     if ids:
         values = {"state": state, "closed_at": now}
         session.execute(update(Intent).where(Intent.id.in_(ids)).values(values))
+    return ids

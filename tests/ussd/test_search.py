@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -161,3 +162,20 @@ def test_any_list_any_letters(session_redis_url: str, names: list[str], typed: s
 
 def cut(line: str) -> tuple[str, str, str]:
     return line.partition(" ")
+
+
+def test_a_hop_reads_a_list_once(session_redis_url: str) -> None:
+    class Counted(list[str]):
+        reads = 0
+
+        def __iter__(self) -> Iterator[str]:
+            self.reads += 1
+            return super().__iter__()
+
+    names = Counted(SCHOOLS)
+    phone = at(session_redis_url, names)
+    for count, act in enumerate(
+        (phone.dial, lambda: phone.reply("98"), lambda: phone.reply("0")), 1
+    ):
+        act()
+        assert names.reads == count

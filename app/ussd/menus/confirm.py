@@ -103,9 +103,8 @@ def confirm(hop: Hop[Services], pin: str) -> str:
     services, person_id, agreed = hop.services, caller(hop).id, quoted(hop)
     intent_id = uuid.UUID(hop.data["intent"])
     hop.data["tried"] = hop.data["intent"]
-    shown_at = datetime.fromtimestamp(hop.data["deadline"], UTC) - timedelta(
-        seconds=hop.market.confirm_seconds
-    )
+    deadline = datetime.fromtimestamp(hop.data["deadline"], UTC)
+    shown_at = deadline - timedelta(seconds=hop.market.confirm_seconds)
 
     def note_intent(session: Session) -> None:
         intents.open_intent(
@@ -115,7 +114,7 @@ def confirm(hop: Hop[Services], pin: str) -> str:
             person_id=person_id,
             kind="bill_payment",
             fingerprint=bytes.fromhex(hop.data["shown"]),
-            deadline=datetime.fromtimestamp(hop.data["deadline"], UTC),
+            deadline=deadline,
             now=hop.now,
         )
 
