@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from app.billers.catalogue import passes_luhn
+from app.luhn import passes_luhn
 
 
 def fresh_msisdn() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.errors import DomainError
+from app.luhn import passes_luhn
 from app.markets.model import Biller, Market, Product
 
 
@@ -42,12 +43,3 @@ def customer_number(product: Product, typed: str) -> str:
     if product.customer_luhn and not passes_luhn(number):
         raise DomainError("customer_number_check")
     return number
-
-
-def passes_luhn(digits: str) -> bool:
-    """ISO/IEC 7812-1, annex B: the last digit checks the others."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0

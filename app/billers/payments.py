@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,15 +20,11 @@ from app.billers.states import OPEN, State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
-from app.wallet import intents, ledger, limits, people
+from app.wallet import intents, ledger, limits, people, references
 from app.wallet.keys import derived_key, new_key
 from app.wallet.people import Person
 
 INTENT_KIND = "bill_payment"
-# Crockford's base 32 has no I, L, O, U: nothing that is misread on a small screen or by phone.
-REFERENCE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-REFERENCE_LENGTH = 8
-REFERENCE_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +151,10 @@ def _hold(
 
 
 def _free_reference(session: Session) -> str:
-    """A reference that no payment has. Two payments in the same instant could still draw the same
-    one of 2^40; the unique constraint then undoes the later one, with nothing taken."""
-    for _ in range(REFERENCE_TRIES):
-        reference = "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
-        if session.scalar(select(Payment.id).where(Payment.reference == reference)) is None:
-            return reference
-    raise AssertionError(f"{REFERENCE_TRIES} random references were all taken")
+    def taken(reference: str) -> bool:
+        return session.scalar(select(Payment.id).where(Payment.reference == reference)) is not None
+
+    return references.draw(taken)
 
 
 def outcome(session: Session, payment_id: UUID) -> PaymentView:
@@ -172,7 +164,7 @@ def outcome(session: Session, payment_id: UUID) -> PaymentView:
 
 def of_reference(session: Session, reference: str) -> PaymentView | None:
     """The payment that people call by this reference, typed in any case."""
-    row = session.execute(_SHOWN.where(Payment.reference == reference.strip().upper())).first()
+    row = session.execute(_SHOWN.where(Payment.reference == references.written(reference))).first()
     return _view(row) if row else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 
 from app.billers import catalogue
 from app.errors import DomainError
@@ -15,7 +16,8 @@ from app.markets.model import Market, Product
 class Quote:
     """What the confirmation shows and the PIN agrees to; amounts in minor units.
 
-    `tax_minor` and `commission_minor` are parts of `fee_minor`.
+    `tax_minor` and `commission_minor` are parts of `fee_minor`; `super_agent_minor` of the
+    commission.
     """
 
     product_code: str
@@ -28,6 +30,7 @@ class Quote:
     fee_minor: int
     tax_minor: int
     commission_minor: int
+    super_agent_minor: int = 0
 
     @property
     def total_minor(self) -> int:
@@ -39,14 +42,26 @@ class Quote:
         agreed = [
             self.product_code, self.biller, self.customer_no, self.currency,
             self.amount_minor, self.fee_minor, self.tax_minor, self.commission_minor,
+            self.super_agent_minor,
         ]  # fmt: skip
         return hashlib.blake2b(json.dumps(agreed).encode(), digest_size=16).digest()
 
 
 def quote(
-    market: Market, product_code: str, customer_no: str, customer_name: str, amount_minor: int
+    market: Market,
+    product_code: str,
+    customer_no: str,
+    customer_name: str,
+    amount_minor: int,
+    *,
+    at: datetime,
+    agent: bool = False,
+    super_agent: bool = False,
 ) -> Quote:
     """The price of a payment of `amount_minor` to a customer that the biller has named.
+
+    `at`: when it was quoted; a tariff that begins later does not apply. `agent`: an agent pays it
+    for a walk-in customer, who may have a super-agent.
 
     Raises DomainError `product_unknown`, `customer_number_…`, `amount_too_small`,
     `amount_too_large` or `amount_step`, the amounts in their facts written in the currency.
@@ -54,7 +69,8 @@ def quote(
     biller, _, product = catalogue.find(market, product_code)
     number = catalogue.customer_number(product, customer_no)
     _check_amount(market, product, amount_minor)
-    fee = market.tariffs["bill_payment"].fee(amount_minor)
+    tariff = market.tariff("agent_bill" if agent else "bill_payment", at)
+    fee = tariff.fee(amount_minor, agent=agent, super_agent=super_agent)
     return Quote(
         product_code=product.code,
         product_name=product.name,
@@ -65,7 +81,8 @@ def quote(
         amount_minor=amount_minor,
         fee_minor=fee.total_minor,
         tax_minor=fee.tax_minor,
-        commission_minor=fee.commission_minor,
+        commission_minor=fee.funded_minor,
+        super_agent_minor=min(fee.super_agent_minor, fee.funded_minor),
     )
 
 

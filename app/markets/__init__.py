@@ -1,6 +1,7 @@
 """L1: one TOML file a market. Names, bands, percentages, limits and billers are data.
 
-`model.py` says what a market file may hold; `demo.toml` is the market of `make run`.
+`model.py` says what a market file may hold, with `rules.py` (people, agents) and `tariffs.py`;
+`demo.toml` is the market of `make run`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from app.markets.model import Band, Biller, Limits, Market, Product, Tariff
+from app.markets.model import Biller, Market, Product
 
-__all__ = ["Band", "Biller", "Limits", "Market", "MarketError", "Product", "Tariff", "load"]
+__all__ = ["Biller", "Market", "MarketError", "Product", "load"]
 FOLDER = Path(__file__).parent
 
 

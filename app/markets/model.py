@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from datetime import datetime
+from typing import Annotated, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from app.money import Currency, part_included, round_down, round_half_up, share
+from app.errors import DomainError
+from app.markets.rules import Agents, Limits, People, PinRules, Stops, Vouchers
+from app.markets.tables import Code, Seconds, Table
+from app.markets.tariffs import Operation, Tariff, refuse_disorder
+from app.money import Currency
 
 
 def _no_key(number: str) -> str:
@@ -17,79 +22,13 @@ def _no_key(number: str) -> str:
     return number
 
 
-Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
-Minor = Annotated[int, Field(ge=0)]
-BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
-Seconds = Annotated[int, Field(gt=0)]
 # Two digits or more, so that it is no key of a menu; 98 turns a page.
 ShortcutNumber = Annotated[str, Field(pattern=r"^[1-9]\d{1,3}$"), AfterValidator(_no_key)]
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CurrencyTable(Table):
     code: str = Field(pattern=r"^[A-Z]{3}$")
     exponent: int = Field(ge=0, le=3)
-
-
-class PinRules(Table):
-    """Market data, so that leak tests can run with PINs of ten digits."""
-
-    length: int = Field(ge=4, le=12)
-    tries: int = Field(ge=3, le=5)
-    lock_seconds: Seconds
-
-
-class Limits(Table):
-    """Ceilings of one KYC tier, in minor units, days in the market's local time."""
-
-    per_transaction_minor: Minor
-    per_day_minor: Minor
-    balance_minor: Minor
-
-
-class Band(Table):
-    up_to_minor: int = Field(gt=0)
-    fee_minor: Minor
-
-
-class Fee(Table):
-    """What a person pays for an operation, and how it is divided."""
-
-    total_minor: int
-    tax_minor: int
-    commission_minor: int
-
-    @property
-    def net_minor(self) -> int:
-        return self.total_minor - self.tax_minor - self.commission_minor
-
-
-class Tariff(Table):
-    """Bands by amount. A fee includes its tax; the commission is a share of what is left."""
-
-    tax_in_fee_bps: BasisPoints
-    commission_bps: BasisPoints
-    bands: tuple[Band, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _bands_rise(self) -> Self:
-        tops = [band.up_to_minor for band in self.bands]
-        if tops != sorted(set(tops)):
-            raise ValueError("bands must rise in up_to_minor")
-        return self
-
-    def fee(self, amount_minor: int) -> Fee:
-        """The fee of an amount. Raises ValueError above the last band."""
-        for band in self.bands:
-            if amount_minor <= band.up_to_minor:
-                total = band.fee_minor
-                tax = part_included(total, self.tax_in_fee_bps, round_half_up)
-                commission = share(total - tax, self.commission_bps, round_down)
-                return Fee(total_minor=total, tax_minor=tax, commission_minor=commission)
-        raise ValueError("amount above the last band")
 
 
 class Product(Table):
@@ -166,7 +105,11 @@ class Market(Table):
     hold_seconds: Seconds
     default_tier: str
     tiers: dict[str, Limits]
-    tariffs: dict[Literal["bill_payment"], Tariff]
+    tariffs: dict[Operation, tuple[Tariff, ...]]
+    people: People
+    vouchers: Vouchers
+    stops: Stops
+    agents: Agents
     billers: dict[Code, Biller]
 
     @property
@@ -187,6 +130,17 @@ class Market(Table):
         products = [product for biller in self.billers.values() for product in biller.products]
         return {product.shortcut: product.code for product in products if product.shortcut}
 
+    def tariff(self, operation: Operation, at: datetime) -> Tariff:
+        """The price list of an operation at an instant: the last that began by that local day.
+
+        Raises DomainError `not_offered_yet` before the first.
+        """
+        today = at.astimezone(self.zone).date()
+        began = [one for one in self.tariffs[operation] if one.effective_from <= today]
+        if not began:
+            raise DomainError("not_offered_yet")
+        return began[-1]
+
     def product(self, code: str) -> tuple[str, Biller, Product]:
         """Biller code, biller and product of a product code. Raises KeyError."""
         for biller_code, biller in self.billers.items():
@@ -198,8 +152,13 @@ class Market(Table):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         _ = self.zone
-        if self.default_tier not in self.tiers:
-            raise ValueError(f"default_tier {self.default_tier!r} is not among the tiers")
+        for name, tier in (
+            ("default_tier", self.default_tier),
+            ("people.assisted_tier", self.people.assisted_tier),
+        ):
+            if tier not in self.tiers:
+                raise ValueError(f"{name} {tier!r} is not among the tiers")
+        self._refuse_unpriced()
         for code in self.service_codes:
             if not re.fullmatch(r"\*\d+(\*\d+)*#", code):
                 raise ValueError(f"service code {code!r} is not of the form *384*123#")
@@ -211,12 +170,28 @@ class Market(Table):
         shortcuts += self.retired_shortcuts
         if len(shortcuts) != len(set(shortcuts)):
             raise ValueError("a shortcut stands twice or was retired: printed codes keep their use")
-        top = self.tariffs["bill_payment"].bands[-1].up_to_minor
         for biller in self.billers.values():
             for product in biller.products:
-                if product.max_minor > top:
-                    raise ValueError(f"no fee band reaches the max_minor of {product.code}")
                 if product.step_minor % self.currency.minor_per_major:
                     # This family writes amounts in whole currency units.
                     raise ValueError(f"step_minor of {product.code} is not whole units")
         return self
+
+    def _refuse_unpriced(self) -> None:
+        """Every operation has a price for every amount that can be asked for."""
+        operations: tuple[Operation, ...] = get_args(Operation)
+        for operation in operations:
+            if operation not in self.tariffs:
+                raise ValueError(f"tariffs.{operation} is missing")
+            refuse_disorder(operation, self.tariffs[operation])
+        bills = [*self.tariffs["bill_payment"], *self.tariffs["agent_bill"]]
+        top = min(tariff.most_minor for tariff in bills)
+        for biller in self.billers.values():
+            for product in biller.products:
+                if product.max_minor > top:
+                    raise ValueError(f"no fee band reaches the max_minor of {product.code}")
+        most = max(tier.per_transaction_minor for tier in self.tiers.values())
+        for operation in ("send", "voucher", "cash_in", "cash_out"):
+            for tariff in self.tariffs[operation]:
+                if tariff.most_minor < most:
+                    raise ValueError(f"no fee band of tariffs.{operation} reaches {most}")

@@ -19,20 +19,13 @@ from app.markets import Market
 from app.text import Catalogues
 from app.text.width import GSM7_BASIC, clip, is_gsm7, septets, sms_parts
 
-KINDS = (
-    "payment_paid",
-    "payment_refused",
-    "payment_cancelled",
-    "payment_manual",
-    "registered",
-    "pin_changed",
-    "pin_locked",
-    "deposit_received",
-)
-# The sentences of a payment, by how many tokens the biller gave for it.
+ROOM = "sms."
+BILLS = ("bill_payment", "agent_bill")
+# The sentences of a payment, by how many tokens the biller gave for it. Every other kind has the
+# sentence of its name, and a sentence is all that a new kind needs.
 _PAID = {0: "payment_paid_no_token", 1: "payment_paid"}
 _PAID_MORE = "payment_paid_tokens"
-SENTENCES = (*KINDS, _PAID[0], _PAID_MORE)
+_VARIANTS = (_PAID[0], _PAID_MORE)
 TOKENS_MOST = 3  # two of a key change, one of credit (IEC 62055-41)
 _CHARS_MOST = {"name": 20, "product": 20, "customer_no": 20, "reference": 12, "service_code": 20}
 _OTHER_CHARS_MOST = 20
@@ -55,15 +48,21 @@ def render(
         language = market.default_language
     try:
         words = _words(market, facts, wide=catalogues.wide(language))
-        return catalogues.say(language, f"sms.{_sentence(kind, facts)}", words)
+        return catalogues.say(language, f"{ROOM}{_sentence(kind, facts)}", words)
     except Exception as error:  # one notice of many: whatever it is must not hold up the others
         lacking = f" {error}" if isinstance(error, KeyError) else ""  # other texts quote the facts
         raise ReceiptError(f"{kind}: {type(error).__name__}{lacking}") from error
 
 
+def sentences(catalogues: Catalogues) -> list[str]:
+    """The names of all sentences that any language has."""
+    keys = {key for language in catalogues.languages for key in catalogues.keys(language)}
+    return sorted(key.removeprefix(ROOM) for key in keys if key.startswith(ROOM))
+
+
 def faults(catalogues: Catalogues, market: Market) -> Iterator[str]:
     """What `check` has to say of each sentence in each language, with a market's longest facts."""
-    for name in SENTENCES:
+    for name in sentences(catalogues):
         places = {
             language: _places(catalogues, language, name) for language in catalogues.languages
         }
@@ -75,7 +74,7 @@ def faults(catalogues: Catalogues, market: Market) -> Iterator[str]:
             if found != places[market.default_language]:
                 yield f"{where}: other facts than in {market.default_language}"
             wide = catalogues.wide(language)
-            words = _words(market, longest_facts(market), wide=wide)
+            words = _words(market, longest_facts(market, name), wide=wide)
             fault = _too_wide(catalogues.say(language, f"sms.{name}", words), wide=wide)
             if fault:
                 yield f"{where}: {fault}"
@@ -91,11 +90,20 @@ def _too_wide(text: str, *, wide: bool) -> str:
     return f"{septets(text)} septets" if parts > 1 else ""
 
 
-def longest_facts(market: Market) -> dict[str, Any]:
-    """Facts of every kind, each as long as this market lets it be."""
+def longest_facts(market: Market, sentence: str) -> dict[str, Any]:
+    """Facts of every kind, each as long as this market lets it be in that sentence."""
     products = [product for biller in market.billers.values() for product in biller.products]
-    amount = max(product.max_minor for product in products)
-    fee = max(band.fee_minor for tariff in market.tariffs.values() for band in tariff.bands)
+    bill = sentence.startswith("payment_")
+    amount = max(tier.per_transaction_minor for tier in market.tiers.values())
+    if bill:
+        amount = max(product.max_minor for product in products)
+    fee = max(
+        band.fee_minor
+        for operation, dated in market.tariffs.items()
+        if not bill or operation.endswith(BILLS)
+        for tariff in dated
+        for band in tariff.bands
+    )
     # What is given back may lift a full wallet above its limit.
     balance = max(tier.balance_minor for tier in market.tiers.values()) + amount + fee
     return {
@@ -116,8 +124,8 @@ def longest_facts(market: Market) -> dict[str, Any]:
 
 
 def _sentence(kind: str, facts: Mapping[str, Any]) -> str:
-    if kind not in KINDS:
-        raise ValueError("unknown kind")
+    if kind in _VARIANTS:
+        raise ValueError("no kind of its own")
     if kind != "payment_paid":
         return kind
     count = len(facts["tokens"]) if "tokens" in facts else 1

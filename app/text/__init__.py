@@ -1,7 +1,8 @@
 """L2: the catalogues and how wide their sentences are.
 
 A folder a language, a file a room: the sentence `[home] title` of `en/menus.toml` has the key
-`menus.home.title`. A sentence takes named facts in braces.
+`menus.home.title`. A room that grew is a folder beside its file, whose files all belong to it:
+`en/menus/send.toml`. A sentence takes named facts in braces.
 """
 
 from __future__ import annotations
@@ -52,9 +53,14 @@ class Catalogues:
 @cache
 def _load(language: str) -> dict[str, str]:
     sentences: dict[str, str] = {}
-    for path in sorted((FOLDER / language).glob("*.toml")):
+    home = FOLDER / language
+    for path in sorted([*home.glob("*.toml"), *home.glob("*/*.toml")]):
+        room = path.relative_to(home).parts[0].removesuffix(".toml")
         with path.open("rb") as file:
-            sentences.update(_flatten(tomllib.load(file), f"{path.stem}."))
+            for key, sentence in _flatten(tomllib.load(file), f"{room}."):
+                if key in sentences:
+                    raise ValueError(f"{path}: {key} stands in another file too")
+                sentences[key] = sentence
     return sentences
 
 

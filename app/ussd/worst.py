@@ -75,14 +75,14 @@ def _customer_no(context: Context) -> str:
 
 def _bands(context: Context) -> str:
     money = context.market.currency.format
+    longest = max(context.market.tariffs["bill_payment"], key=lambda tariff: len(tariff.bands))
     return "\n".join(
         context.catalogues.say(
             context.language,
             "menus.fees.band",
             {"up_to": money(band.up_to_minor), "fee": money(band.fee_minor)},
         )
-        for tariff in context.market.tariffs.values()
-        for band in tariff.bands
+        for band in longest.bands
     )
 
 
@@ -106,6 +106,7 @@ WORST: dict[str, Sample] = {
     "minutes": lambda context: str(
         max(context.market.pin.lock_seconds, context.market.repeat_seconds) // 60
     ),
+    "month": _money,
     "most": _money,
     "name": _text("W" * NAME_CHARS),
     "news": _news,

@@ -23,7 +23,9 @@ BALANCES = """SELECT a.id, a.held, a.floor_minor, a.house, a.balance + coalesce(
     FROM accounts a WHERE a.id = ANY (%s::bigint[])"""
 ROLL_UP = "SELECT roll_up_v1(%s::int)"
 MAKE_PARTITIONS = "SELECT make_partitions_v1(%s, %s::int)"
+OVER_CEILING = "SELECT over_ceiling_v1(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
 ROLL_UP_AT_MOST = 50_000
+OPERATOR = UUID(int=1)  # owner of the operator's own account: it has a floor, unlike the house
 
 _house: WeakKeyDictionary[Engine, dict[tuple[str, str], int]] = WeakKeyDictionary()
 
@@ -73,6 +75,30 @@ def house_account(session: Session, name: str, currency: str) -> int:
     if committed:
         known[name, currency] = account_id
     return int(account_id)
+
+
+def operator_account(session: Session, currency: str) -> int:
+    """The operator's own money in the trust bank: what it owes agents and people comes from here.
+
+    It is paid in against a bank line as anybody's, and never goes below zero.
+    """
+    return open_account(
+        session, kind="till", currency=currency, owner_kind="merchant", owner_id=OPERATOR
+    )
+
+
+def over_ceiling(
+    session: Session, touched: Sequence[int], gains: Sequence[tuple[int, int, int]]
+) -> int | None:
+    """Lock the accounts of a posting to come; which would hold more than its ceiling, or None.
+
+    `gains` are (account, amount that comes in, most that may be in it), in minor units.
+    """
+    into, amounts, ceilings = zip(*gains, strict=True)
+    (over,) = call(
+        session, OVER_CEILING, (array(touched), array(into), array(amounts), array(ceilings))
+    )
+    return None if over is None else int(over)
 
 
 def balance(session: Session, account_id: int) -> Balance:

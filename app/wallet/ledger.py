@@ -17,6 +17,8 @@ from app.wallet.accounts import (
     house_account,
     make_partitions,
     open_account,
+    operator_account,
+    over_ceiling,
     roll_up,
 )
 from app.wallet.holds import clear_expiry, expire_holds, hold, release
@@ -57,6 +59,8 @@ __all__ = [
     "house_statement",
     "make_partitions",
     "open_account",
+    "operator_account",
+    "over_ceiling",
     "post",
     "record_bank_line",
     "release",

@@ -88,5 +88,22 @@ def refuse_inactive(person: Person) -> None:
         raise DomainError("person_suspended")
 
 
+def may_receive(person: Person) -> bool:
+    """Money may come into the wallet of an active or a dormant person."""
+    return person.state in ("active", "dormant")
+
+
+def locked_for_payment(session: Session, person_id: UUID) -> Person:
+    """The person, whose state cannot change before this transaction ends. Raises NoResultFound."""
+    statement = select(Person).where(Person.id == person_id).with_for_update(read=True)
+    return session.execute(statement, execution_options={"populate_existing": True}).scalar_one()
+
+
+def masked(name: str) -> str:
+    """A name as others may see it: the first word, and initials of the rest: `Juma O.`"""
+    first, *rest = name.split()
+    return " ".join([first, *(f"{word[0]}." for word in rest)])
+
+
 def set_language(session: Session, person_id: UUID, language: str) -> None:
     session.execute(update(Person).where(Person.id == person_id).values(language=language))

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base
 from app.errors import DomainError
-from app.markets.model import PinRules
+from app.markets.rules import PinRules
 from app.sealing import Sealer
 
 # About 5 ms of CPU where this was measured (bench/pins.py); the budget is 10.

@@ -117,7 +117,8 @@ class Stage:
         return self.db.transact(work)
 
     def quote(self, amount_minor: int = AMOUNT, meter: str | None = None) -> Quote:
-        return quote(self.market, self.product, meter or fresh_meter(), "GRACE KAMAU", amount_minor)
+        meter = meter or fresh_meter()
+        return quote(self.market, self.product, meter, "GRACE KAMAU", amount_minor, at=now())
 
     def intent(self, person: Person, agreed: Quote, *, seconds: float = 120) -> UUID:
         intent_id = new_key()

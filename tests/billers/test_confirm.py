@@ -117,7 +117,10 @@ def test_limits_count_in_the_markets_day_and_come_back_with_the_money(stage: Sta
 
     first, _ = confirm(evening), confirm(evening)
     refused = refusal(lambda: confirm(evening))
-    assert (refused.code, refused.facts) == ("limit_day", {"day": "KES 100,000.00"})
+    assert (refused.code, refused.facts) == (
+        "limit_day",
+        {"day": "KES 100,000.00", "month": "KES 1,000,000.00"},
+    )
     assert confirm(night).state == "held"
     stage.biller.script = None
     stage.run("UPDATE payments SET expires_at = now() - interval '1 s' WHERE id = :id", id=first.id)
@@ -127,8 +130,8 @@ def test_limits_count_in_the_markets_day_and_come_back_with_the_money(stage: Sta
 
 
 def test_an_amount_over_the_tier_is_refused_before_the_ledger(stage: Stage) -> None:
-    tier = stage.market.tiers["basic"].model_copy(update={"per_transaction_minor": 10_000})
-    stage.market = stage.market.model_copy(update={"tiers": {"basic": tier}})
+    tier = stage.market.tiers["tier0"].model_copy(update={"per_transaction_minor": 10_000})
+    stage.market = stage.market.model_copy(update={"tiers": {"tier0": tier}})
     person, agreed = stage.person(), stage.quote()
     refused = refusal(lambda: stage.confirm(person, agreed, stage.intent(person, agreed)))
     assert (refused.code, refused.facts) == ("limit_transaction", {"once": "KES 100.00"})

@@ -40,11 +40,11 @@ def test_a_sale_captures_every_share_and_tells_the_token(stage: Stage) -> None:
     assert stage.biller.requests[0]["amount"] == AMOUNT // 100
     balance = stage.balance(person)
     assert (balance.balance_minor, balance.held_minor) == (BALANCE - AMOUNT - FEE, 0)
-    # 15 % excise is contained in the fee of 10.00; 20 % of the rest is commission.
+    # 15 % excise is contained in the fee of 10.00; no agent took part, so nobody earns of it.
     assert stage.house(f"settlement:{stage.code}") == AMOUNT
     assert stage.house("tax") - house["tax"] == 130
-    assert stage.house("commission") - house["commission"] == 174
-    assert stage.house("fees") - house["fees"] == FEE - 130 - 174
+    assert stage.house("commission") - house["commission"] == 0
+    assert stage.house("fees") - house["fees"] == FEE - 130
     ((kind, facts),) = stage.messages(payment)
     assert kind == "payment_paid"
     assert facts["tokens"] == [paid.token]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import ValidationError
 
@@ -11,6 +13,7 @@ from app.errors import DomainError
 from app.markets.model import Biller, Market
 
 METER = "54100234563"
+NOW = datetime.now(UTC)
 
 
 @pytest.mark.parametrize(
@@ -61,12 +64,15 @@ def test_a_meter_number_may_be_typed_in_groups(demo: Market) -> None:
 
 
 def test_a_quote_names_every_part(demo: Market) -> None:
-    priced = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_000)
+    priced = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_000, at=NOW)
     assert (priced.amount_minor, priced.fee_minor, priced.total_minor) == (50_000, 1_000, 51_000)
-    assert (priced.tax_minor, priced.commission_minor) == (130, 174)
-    dearer = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_100)
+    assert (priced.tax_minor, priced.commission_minor) == (130, 0)
+    by_agent = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_000, at=NOW, agent=True)
+    assert (by_agent.tax_minor, by_agent.commission_minor) == (130, 435)
+    assert by_agent.fingerprint != priced.fingerprint
+    dearer = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_100, at=NOW)
     assert priced.fingerprint != dearer.fingerprint
-    renamed = quote(demo, "stima_token", METER, "G. KAMAU", 50_000)
+    renamed = quote(demo, "stima_token", METER, "G. KAMAU", 50_000, at=NOW)
     assert priced.fingerprint == renamed.fingerprint
 
 
@@ -83,7 +89,7 @@ def test_an_amount_outside_the_rules_has_a_named_reason(
     demo: Market, amount_minor: int, refusal: str, facts: dict[str, str]
 ) -> None:
     with pytest.raises(DomainError) as raised:
-        quote(demo, "stima_token", METER, "GRACE KAMAU", amount_minor)
+        quote(demo, "stima_token", METER, "GRACE KAMAU", amount_minor, at=NOW)
     assert (raised.value.code, raised.value.facts) == (refusal, facts)
 
 

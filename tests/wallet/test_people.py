@@ -30,7 +30,7 @@ def register(ledger_db: Database) -> Register:
             "person_id": new_key(),
             "name": "Asha Mwangi",
             "language": "sw",
-            "tier": "basic",
+            "tier": "tier0",
             "currency": "KES",
             "now": datetime.now(UTC),
         }
@@ -55,7 +55,7 @@ def test_a_registered_person_is_found_and_has_an_empty_wallet(
     found = ledger_db.transact(lambda s: people.find(s, msisdn))
     assert found is not None
     assert (found.id, found.name, found.language) == (person.id, "Asha Mwangi", "sw")
-    assert (found.tier, found.role, found.state) == ("basic", "customer", "active")
+    assert (found.tier, found.role, found.state) == ("tier0", "customer", "active")
     assert accounts_of(ledger_db, person.id) == [person.wallet_id]
     balance = ledger_db.transact(lambda s: ledger.balance(s, person.wallet_id))
     assert (balance.available_minor, balance.held_minor) == (0, 0)

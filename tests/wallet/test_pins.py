@@ -88,7 +88,7 @@ def add(ledger_db: Database) -> Add:
                 msisdn=fresh_msisdn(),
                 name="Asha Mwangi",
                 language="en",
-                tier="basic",
+                tier="tier0",
                 currency="KES",
                 now=datetime.now(UTC),
             )

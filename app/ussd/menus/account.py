@@ -50,7 +50,7 @@ def set_language(hop: Hop[Services]) -> str:
 
 
 def fees_facts(hop: Hop[Services]) -> dict[str, object]:
-    tariff = hop.market.tariffs["bill_payment"]
+    tariff = hop.market.tariff("bill_payment", hop.now)
     limits = hop.market.tiers[hop.market.default_tier]
     bands = (
         hop.say("menus.fees.band", up_to=hop.money(band.up_to_minor), fee=hop.money(band.fee_minor))

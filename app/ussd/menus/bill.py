@@ -80,14 +80,16 @@ def amount_facts(hop: Hop[Services]) -> dict[str, object]:
 
 def parse_amount(hop: Hop[Services], typed: str) -> Quote:
     amount_minor = hop.market.currency.parse(typed)
+    data = hop.data
     return quote(
-        hop.market, hop.data["product"], hop.data["customer_no"], hop.data["name"], amount_minor
+        hop.market, data["product"], data["customer_no"], data["name"], amount_minor, at=hop.now
     )
 
 
 def accept_amount(hop: Hop[Services], quoted: Quote) -> str:
-    """Another amount is another intent."""
+    """Another amount is another intent, at the price of now."""
     hop.data["amount"] = quoted.amount_minor
+    hop.data["priced"] = int(hop.now.timestamp())
     hop.data["intent"] = str(new_key())
     return "bill.repeated"
 

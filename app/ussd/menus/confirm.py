@@ -49,6 +49,7 @@ def repeat_facts(hop: Hop[Services]) -> dict[str, object]:
 
 def review(hop: Hop[Services]) -> str:
     """For somebody who was cut off here: the same intent, at the price of now."""
+    hop.data["priced"] = int(hop.now.timestamp())
     return _if_still_sold(hop, "bill.review")
 
 
@@ -79,8 +80,12 @@ def _if_still_sold(hop: Hop[Services], goes: str) -> str:
 
 
 def quoted(hop: Hop[Services]) -> Quote:
+    """At the price of when the amount was given, also when midnight has passed since."""
     data = hop.data
-    return quote(hop.market, data["product"], data["customer_no"], data["name"], data["amount"])
+    at = datetime.fromtimestamp(data["priced"], UTC) if "priced" in data else hop.now
+    return quote(
+        hop.market, data["product"], data["customer_no"], data["name"], data["amount"], at=at
+    )
 
 
 def confirm_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -173,6 +178,8 @@ _PAY_REFUSALS = (
     "insufficient_funds",
     "limit_transaction",
     "limit_day",
+    "limit_month",
+    "not_offered_yet",
     "intent_closed",
     "intent_changed",
     "intent_expired",

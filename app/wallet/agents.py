@@ -1,0 +1,175 @@
+"""Agents: who turns cash into wallet money and back. A super-agent stands above its agents.
+
+An agent is a registered person with a float account and a code that is painted on the kiosk. Its
+PIN is the person's own. The last digit of a code checks the others (ISO/IEC 7812-1, annex B), so a
+mistyped one is refused before anybody's name is shown.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import DateTime, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.db import Base
+from app.errors import DomainError
+from app.luhn import check_digit, passes_luhn
+from app.wallet import ledger, people
+from app.wallet.keys import new_key
+from app.wallet.people import Person
+
+CODE_DIGITS = 6
+CODE_TRIES = 20
+
+
+class AgentRow(Base):
+    """An agent or super-agent. `float_id` is the ledger account of its electronic money."""
+
+    __tablename__ = "agents"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    person_id: Mapped[UUID] = mapped_column(unique=True)
+    code: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    parent_id: Mapped[UUID | None]
+    is_super: Mapped[bool]
+    float_id: Mapped[int]
+    state: Mapped[str]
+    low_float_told_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent with its person: where its SMS go, in which language."""
+
+    id: UUID
+    code: str
+    name: str
+    parent_id: UUID | None
+    is_super: bool
+    float_id: int
+    state: str
+    person_id: UUID
+    msisdn: str
+    language: str
+
+
+def of_person(session: Session, person_id: UUID) -> Agent | None:
+    """The agent that a person is, or None."""
+    return _one(session, AgentRow.person_id == person_id)
+
+
+def get(session: Session, agent_id: UUID) -> Agent:
+    """The agent of an id that we gave out."""
+    found = _one(session, AgentRow.id == agent_id)
+    assert found, f"no agent {agent_id}"
+    return found
+
+
+def of_code(session: Session, code: str) -> Agent:
+    """The agent of a code. Raises DomainError `agent_code_wrong` or `agent_unknown`."""
+    found = _one(session, AgentRow.code == written(code))
+    if found is None:
+        raise DomainError("agent_unknown")
+    return found
+
+
+def below(session: Session, super_agent_id: UUID, limit: int = 50) -> list[Agent]:
+    """The agents of a super-agent, by name."""
+    statement = _JOINED.where(AgentRow.parent_id == super_agent_id).order_by(AgentRow.name)
+    return [_agent(row, person) for row, person in session.execute(statement.limit(limit))]
+
+
+def written(typed: str) -> str:
+    """An agent's code without spaces and dashes. Raises DomainError `agent_code_wrong`."""
+    code = typed.replace(" ", "").replace("-", "")
+    if not (code.isascii() and code.isdecimal() and len(code) == CODE_DIGITS and passes_luhn(code)):
+        raise DomainError("agent_code_wrong")
+    return code
+
+
+def refuse_inactive(agent: Agent) -> None:
+    """Raises DomainError `agent_suspended`."""
+    if agent.state != "active":
+        raise DomainError("agent_suspended")
+
+
+def appoint(
+    session: Session,
+    person: Person,
+    *,
+    name: str,
+    currency: str,
+    is_super: bool = False,
+    parent: Agent | None = None,
+    now: datetime,
+) -> Agent:
+    """Make a person an agent with an empty float.
+
+    Raises DomainError `already_agent`, or `not_super_agent` for a parent that is none.
+    """
+    if of_person(session, person.id):
+        raise DomainError("already_agent")
+    if parent is not None and (not parent.is_super or is_super):
+        raise DomainError("not_super_agent")
+    people.refuse_inactive(person)
+    agent_id = new_key()
+    float_id = ledger.open_account(
+        session, kind="float", currency=currency, owner_kind="agent", owner_id=agent_id
+    )
+    row = AgentRow(
+        id=agent_id,
+        person_id=person.id,
+        code=_free_code(session),
+        name=name,
+        parent_id=parent.id if parent else None,
+        is_super=is_super,
+        float_id=float_id,
+        state="active",
+        created_at=now,
+    )
+    session.add(row)
+    person.role = "agent"
+    session.flush()
+    return _agent(row, person)
+
+
+def set_state(session: Session, agent_id: UUID, state: str) -> None:
+    session.execute(update(AgentRow).where(AgentRow.id == agent_id).values(state=state))
+
+
+def _free_code(session: Session) -> str:
+    for _ in range(CODE_TRIES):
+        body = f"{10 ** (CODE_DIGITS - 2) + secrets.randbelow(9 * 10 ** (CODE_DIGITS - 2))}"
+        code = body + check_digit(body)
+        if session.scalar(select(AgentRow.id).where(AgentRow.code == code)) is None:
+            return code
+    raise DomainError("agent_codes_used_up")
+
+
+_JOINED = select(AgentRow, Person).join(Person, Person.id == AgentRow.person_id)
+
+
+def _one(session: Session, where: object) -> Agent | None:
+    found = session.execute(_JOINED.where(where)).first()  # type: ignore[arg-type]
+    return _agent(*found) if found else None
+
+
+def _agent(row: AgentRow, person: Person) -> Agent:
+    return Agent(
+        id=row.id,
+        code=row.code,
+        name=row.name,
+        parent_id=row.parent_id,
+        is_super=row.is_super,
+        float_id=row.float_id,
+        state=row.state,
+        person_id=person.id,
+        msisdn=person.msisdn,
+        language=person.language,
+    )
