@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -13,22 +14,24 @@ from app.billers import protocols
 from app.billers.inquiries import Inquiries
 from app.db import TRANSACT_SECONDS, Database
 from app.gateways.africastalking_sms import AfricasTalkingSms
-from app.gateways.table import ussd_gateways
+from app.gateways.table import USSD
 from app.runtime import Runtime
 from app.sealing import Sealer
 from app.settings import Settings
-from app.text import Catalogues
+from app.text import Catalogues, known_languages
 from app.ussd.engine import Engine
 from app.ussd.hop import Surroundings
 from app.ussd.menus import books
 from app.ussd.menus.services import Services
 from app.ussd.session import SessionStore
+from app.wallet.codes import Codes
 from app.wallet.pins import Pins
 from app.web import callbacks, status
 
 BODY_BYTES_MOST = 64 * 1024
 # A hop ends within two seconds whatever the database does; the rest is for the way and the session.
 HOP_TRANSACT_SECONDS = 1.6
+REFUSED = 4  # says to gunicorn that no other worker will do better
 
 
 def build_runtime(
@@ -45,8 +48,9 @@ def build_runtime(
     """
     settings = settings or Settings()
     telemetry.configure(settings.log_level)
-    market = markets.load(settings.kibanda_market)
-    ussd_gateways(market.gateways)  # one without an adapter is refused here
+    market = markets.load(
+        settings.kibanda_market, known={"gateways": USSD, "languages": known_languages()}
+    )
     if not market.demo:
         settings.refuse_demo_secrets()
     if settings.kibanda_failpoint:
@@ -62,9 +66,10 @@ def build_runtime(
     sealer = Sealer(settings.pin_key_ring)
     catalogues = Catalogues(market.languages)
     pins = Pins(sealer, market.pin)
+    codes = Codes(settings.pin_key_ring)
     wires = protocols.wires(market, settings)
     inquiries = Inquiries(db, market, wires)
-    services = Services(db=db, pins=pins, inquiries=inquiries)
+    services = Services(db=db, pins=pins, codes=codes, inquiries=inquiries)
     around = Surroundings(services, market, catalogues, sealer, lambda: datetime.now(UTC))
     sessions = SessionStore(settings.redis_url, settings.session_key_bytes)
     engine = Engine(
@@ -81,6 +86,7 @@ def build_runtime(
         db=db,
         bell=bell,
         pins=pins,
+        codes=codes,
         sms_gateway=AfricasTalkingSms.from_settings(settings),
         wires=wires,
         inquiries=inquiries,
@@ -92,8 +98,16 @@ def build_runtime(
 def create_app(
     settings: Settings | None = None, *, transact_seconds: float = TRANSACT_SECONDS
 ) -> Flask:
-    """The Flask app of the web process and of the command line."""
-    runtime = build_runtime(settings, transact_seconds=transact_seconds)
+    """The Flask app of the web process and of the command line.
+
+    Raises as `build_runtime` does; for a command that becomes its last line.
+    """
+    try:
+        runtime = build_runtime(settings, transact_seconds=transact_seconds)
+    except ValueError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        raise click.ClickException(str(error)) from error
     app = Flask("app")
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MOST
     app.extensions["kibanda"] = runtime
@@ -108,15 +122,13 @@ def create_app(
 
 
 def create_web() -> Flask:
-    """`create_app` for the web server. Raises as `go_live` does, and logs why: of an exception
-    that ends a worker the log shows only where it was raised.
-    """
+    """`create_app` for the web server, which ends, and logs why, where `go_live` raises."""
     try:
         app = create_app(transact_seconds=HOP_TRANSACT_SECONDS)
         go_live(app.extensions["kibanda"])
     except (ValueError, health.Unfit) as error:
         telemetry.log.error("start_refused", reason=str(error))
-        raise
+        raise SystemExit(REFUSED) from error
     return app
 
 

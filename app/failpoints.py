@@ -16,6 +16,14 @@ NAMES = (
     "settle.before_commit",
     "settle.after_commit",
     "sms.after_send",
+    "send.before_commit",
+    "send.after_commit",
+    "voucher.before_commit",
+    "voucher.after_commit",
+    "cash_in.before_commit",
+    "cash_in.after_commit",
+    "cash_out.before_commit",
+    "cash_out.after_commit",
 )
 _armed: set[str] = set()
 

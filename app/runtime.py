@@ -15,6 +15,7 @@ from app.text import Catalogues
 from app.ussd.engine import Engine
 from app.ussd.menus.services import Services
 from app.ussd.session import SessionStore
+from app.wallet.codes import Codes
 from app.wallet.pins import Pins
 
 
@@ -28,6 +29,7 @@ class Runtime:
     db: Database
     bell: Bell
     pins: Pins
+    codes: Codes
     sms_gateway: AfricasTalkingSms
     wires: dict[str, Family]
     inquiries: Inquiries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 
@@ -40,3 +41,30 @@ class Sealer:
 def keyed_hash(key: bytes, data: bytes, size: int = 8) -> bytes:
     """BLAKE2b in its keyed mode (RFC 7693), `size` bytes: useless without the key."""
     return hashlib.blake2b(data, key=key, digest_size=size).digest()
+
+
+def subkeys(keys: Mapping[int, bytes], use: str) -> dict[int, bytes]:
+    """A key ring for one use, derived from another's: what is known of one tells nothing of it."""
+    return {version: keyed_hash(key, use.encode(), 32) for version, key in keys.items()}
+
+
+class KeyedHashes:
+    """Hashes of values that could be guessed, under versioned keys: to compare, never to read."""
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        self._keys = dict(keys)
+        self._newest = max(keys)
+
+    def make(self, value: str) -> bytes:
+        """Two bytes of key version and the hash, under the newest key."""
+        return self._made(self._newest, value)
+
+    def match(self, kept: bytes, value: str) -> bool:
+        """Whether `kept` was made of this value. Raises ValueError for an unknown key version."""
+        version = int.from_bytes(kept[:2], "big")
+        if version not in self._keys:
+            raise ValueError(f"no key of version {version}")
+        return hmac.compare_digest(kept, self._made(version, value))
+
+    def _made(self, version: int, value: str) -> bytes:
+        return version.to_bytes(2, "big") + keyed_hash(self._keys[version], value.encode(), 32)

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     kibanda_pin: SecretStr | None = Field(
         None, description="`ussd transcript` only: what `{pin}`, `{pin2}` stand for, a comma list"
     )
+    kibanda_staff_session: SecretStr | None = Field(
+        None, description="commands of staff only: the session that `staff login` gave"
+    )
 
     @field_validator("callback_allowed_ips", mode="before")
     @classmethod

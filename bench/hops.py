@@ -28,7 +28,7 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 SESSIONS_A_CONNECTION = 30
 HOPS_A_SESSION = 16
 # My account, back, my account, back …: a screen from the catalogue, and home with its facts.
-REPLIES = ["5" if hop % 2 == 0 else "0" for hop in range(HOPS_A_SESSION)]
+REPLIES = ["7" if hop % 2 == 0 else "0" for hop in range(HOPS_A_SESSION)]
 TEXTS = ["*".join(REPLIES[: count + 1]) for count in range(HOPS_A_SESSION)]
 
 

@@ -75,7 +75,7 @@ HOT = HEAD + ONE.format(
 SEND = HEAD + ONE.format(
     moves=4,
     debits=":a, :a, :a, :a",
-    credits=":b, :fees, :tax, :commission",
+    credits=":b, :fees, :tax, :suspense",  # for commission verify wants an accrual
     amounts="100, 7, 2, 1",
     counts="ARRAY[3]",
     columns="ARRAY[:a, :a, :a]::bigint[], ARRAY['day', 'month', 'times'],"
@@ -227,7 +227,7 @@ def _fill(servers: Servers) -> dict[str, int]:
             name.removesuffix(":bench"): database.transact(
                 lambda session, n=name: ledger.house_account(session, n, "KES")  # type: ignore[misc]
             )
-            for name in ("fees", "tax", "commission", "settlement:bench")
+            for name in ("fees", "tax", "suspense:bench", "settlement:bench")
         }
     with psycopg.connect(servers.url("postgres", "kibanda"), autocommit=True) as superuser:
         superuser.execute("VACUUM ANALYZE")

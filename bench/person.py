@@ -32,10 +32,10 @@ _MARKS = re.compile("|".join(UNFORESEEN))
 
 SCREENS = {
     "en": {
-        "home": "CON {news}Kibanda\n1 Pay bill\n2 My payments\n3 Balance\n4 Lost token\n"
-        "5 My account",
-        "home_again": "CON {news}Kibanda\n1 Pay bill\n2 Pay {meter} again\n3 My payments\n"
-        "4 Balance\n5 Lost token\n6 My account",
+        "home": "CON {news}Kibanda\n1 Pay bill\n2 Send money\n3 Withdraw cash\n4 My payments\n"
+        "5 Balance\n6 Lost token\n7 My account",
+        "home_again": "CON {news}Kibanda\n1 Pay bill\n2 Pay {meter} again\n3 Send money\n"
+        "4 Withdraw cash\n5 My payments\n6 Balance\n7 Lost token\n8 My account",
         "paid_news": "Last: KES {amount}.00 paid, ref {ref}.\n",
         "state": "paid",
         "progress_news": "Last: KES {amount}.00 still in progress. SMS follows.\n",
@@ -67,10 +67,10 @@ SCREENS = {
         "balance": "END Balance KES {balance}\nSet aside for payments KES 0.00",
     },
     "sw": {
-        "home": "CON {news}Kibanda\n1 Lipa bili\n2 Malipo yangu\n3 Salio\n4 Tokeni iliyopotea\n"
-        "5 Akaunti yangu",
-        "home_again": "CON {news}Kibanda\n1 Lipa bili\n2 Lipa {meter} tena\n3 Malipo yangu\n"
-        "4 Salio\n5 Tokeni iliyopotea\n6 Akaunti yangu",
+        "home": "CON {news}Kibanda\n1 Lipa bili\n2 Tuma pesa\n3 Toa pesa\n4 Malipo yangu\n"
+        "5 Salio\n6 Tokeni iliyopotea\n7 Akaunti yangu",
+        "home_again": "CON {news}Kibanda\n1 Lipa bili\n2 Lipa {meter} tena\n3 Tuma pesa\n"
+        "4 Toa pesa\n5 Malipo yangu\n6 Salio\n7 Tokeni iliyopotea\n8 Akaunti yangu",
         "paid_news": "Mwisho: KES {amount}.00 imelipwa, kumb {ref}.\n",
         "state": "imelipwa",
         "progress_news": "Mwisho: KES {amount}.00 bado inashughulikiwa. Utapata SMS.\n",
@@ -146,7 +146,7 @@ class Person:
     def browse(self) -> Session:
         """Look around: 8 hops, 7 without SQL."""
         call, home, again = yield from self._dial()
-        account = "6" if again else "5"
+        account = "8" if again else "7"
         for typed, screen in ((account, "account"), ("0", home), (account, "account")):
             yield from self._at(call, typed, PLAIN, self._say(screen))
         for typed, screen in (("1", "old_pin"), ("0", "account"), ("3", "fees"), ("98", "limits")):
@@ -155,7 +155,7 @@ class Person:
     def look_back(self) -> Session:
         """The list of payments, twice, and the latest of them: 5 hops; 2 while there is none."""
         call, home, again = yield from self._dial()
-        listed = "3" if again else "2"
+        listed = "5" if again else "4"
         if not self.payments:
             yield from self._at(call, listed, READS, self._say("none"))
             return
@@ -190,7 +190,7 @@ class Person:
     def look_at_balance(self) -> Session:
         """What is left, to the cent, after everything came to rest."""
         call, _, again = yield from self._dial()
-        yield from self._at(call, "4" if again else "3", PLAIN, self._say("balance_pin"))
+        yield from self._at(call, "6" if again else "5", PLAIN, self._say("balance_pin"))
         left = self.start - sum(payment.amount + FEE for payment in self.payments)
         yield from self._at(call, PIN, READS, self._say("balance", balance=f"{left:,}.00"))
 

@@ -16,6 +16,7 @@ Procfile with tools of their own, none of it is needed.
     procfile    Procfile entries as argument lists
     children    one supervised process: its output, its backoff
     supervisor  keeps children and servers alive until told to stop
+    market      the little that a run has to know of its market file
     settings    the environment of a demo run
     run         `python -m launcher run`, from the check of the ports to the end
     readiness   when all of it answers, and what a person is told then

@@ -91,12 +91,17 @@ class Postgres(EmbeddedServer):
         """
         with self._connect(5.0) as connection:
             roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
-            databases = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
         for role in (OWNER, APPLICATION):
             if role not in roles:
                 self._administer("CREATE ROLE {} LOGIN", sql.Identifier(role))
-        if DATABASE not in databases:
-            self.create_database(DATABASE)
+        self.have_database(DATABASE)
+
+    def have_database(self, name: str) -> None:
+        """Create a database unless it exists."""
+        with self._connect(5.0) as connection:
+            names = {row[0] for row in connection.execute("SELECT datname FROM pg_database")}
+        if name not in names:
+            self.create_database(name)
 
     def _administer(self, statement: LiteralString, *names: sql.Identifier) -> None:
         with self._connect(30.0) as connection:

@@ -13,6 +13,7 @@ LOOK_SECONDS = 0.2
 ANSWER_SECONDS = 1.0
 REMIND_SECONDS = 60.0
 BODY_BYTES = 500
+HEADS = {"customer": "Customers", "agent": "Agents", "super_agent": "Super-agent"}
 
 
 class Readiness:
@@ -43,20 +44,26 @@ class Readiness:
         asked, seconds = self._asked, self._terminal.seconds
         if not asked.demo:
             address = f"http://{LOOPBACK}:{asked.port}"
-            return f"\nKibanda is ready ({seconds:.1f} s): market {asked.market}, {address}\n"
+            return f"\nKibanda is ready ({seconds:.1f} s): market {asked.market.name}, {address}\n"
         phone = f"http://{LOOPBACK}:{asked.sandbox_port}/"
         lines = (
             ("", f"Kibanda is ready ({seconds:.1f} s)."),
             ("", ""),
             ("Phone", f"{phone} in a browser, or `make phone` in a second terminal"),
-            ("Dial", "*384*123#"),
-            ("Customers", "+254711000001 Amina Wanjiru, +254711000002 Juma Otieno"),
-            ("Agent", "+254711000101"),
-            ("PIN", "7391 for all three"),
+            ("Dial", asked.market.service_code),
+            *self._people(),
+            ("PIN", "7391 for all of them"),
             ("Meter", "54100234563 (any 11 digits that pass Luhn)"),
             ("Stop", "Ctrl-C"),
         )
-        return "\n" + "\n".join(f"  {name:<10} {text}".rstrip() for name, text in lines) + "\n"
+        return "\n" + "\n".join(f"  {name:<11} {text}".rstrip() for name, text in lines) + "\n"
+
+    def _people(self) -> list[tuple[str, str]]:
+        """One line a role; the phone's page has them by name."""
+        lines: dict[str, list[str]] = {}
+        for one in self._asked.market.people:
+            lines.setdefault(one.role, []).append(f"{one.msisdn} {one.name}")
+        return [(HEADS.get(role, role), ", ".join(people)) for role, people in lines.items()]
 
 
 def _get(port: int, path: str) -> tuple[int, str]:

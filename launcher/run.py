@@ -41,7 +41,7 @@ def run(project: Path) -> int:
         processes.follow_parent()
     places = ours.for_project(project)
     with ours.claimed(places) as claim:
-        asked = settings.from_environment(os.environ, places.sandbox)
+        asked = settings.from_environment(os.environ, places.sandbox, project)
         entries = procfile.read(project / "Procfile")
         with suppress(StopAskedError):
             if claim.after_crash:
@@ -99,6 +99,8 @@ class _Run:
             postgres=not self._asked.own_database,
             redis=not self._asked.own_redis,
         )
+        if not self._asked.own_database:
+            servers.postgres.have_database(self._asked.market.database)
         self._terminal.step(f"{' and '.join(s.title for s in servers.started)} up")
 
     def _serve(self, servers: Servers | None, env: dict[str, str]) -> None:

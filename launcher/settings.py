@@ -1,22 +1,22 @@
 """The environment of `make run`.
 
 What the caller has set stays; the rest is filled with the demo's published values, and only in
-the demo market. Addresses of servers are added when the embedded ones are used.
+a demo market. Addresses of servers are added when the embedded ones are used.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher import market as market_file
 from launcher.errors import CannotStartError
+from launcher.market import Market
 from launcher.places import Places
 from launcher.servers import Servers
 
-DEMO = "demo"
 DATABASE_NAMES = ("DATABASE_URL", "MIGRATION_DATABASE_URL")
 MARK = "KIBANDA_RUN"
 FILE_NAME = ".flaskenv"
@@ -34,12 +34,12 @@ class Settings:
 
     port: int
     sandbox_port: int
-    market: str
+    market: Market
     environment: Mapping[str, str]
 
     @property
     def demo(self) -> bool:
-        return self.market == DEMO
+        return self.market.demo
 
     @property
     def own_database(self) -> bool:
@@ -50,7 +50,7 @@ class Settings:
         return "REDIS_URL" in self.environment
 
 
-def from_environment(given: Mapping[str, str], sandbox_data: Path) -> Settings:
+def from_environment(given: Mapping[str, str], sandbox_data: Path, project: Path) -> Settings:
     """Raises CannotStartError naming the variable that makes no sense."""
     environment = {name: value for name, value in given.items() if value != ""}
     port = _port(environment, "PORT", 8000)
@@ -59,7 +59,7 @@ def from_environment(given: Mapping[str, str], sandbox_data: Path) -> Settings:
         raise CannotStartError(
             f"PORT and SANDBOX_PORT are both {port}: give them different numbers."
         )
-    market = environment.get("KIBANDA_MARKET", DEMO)
+    market = market_file.read(project, environment.get("KIBANDA_MARKET", market_file.DEFAULT))
     given_databases = [name for name in DATABASE_NAMES if name in environment]
     if len(given_databases) == 1:
         raise CannotStartError(
@@ -68,9 +68,9 @@ def from_environment(given: Mapping[str, str], sandbox_data: Path) -> Settings:
         )
     if not given_databases:
         environment = _without_libpq(environment)
-    ours = {"PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "KIBANDA_MARKET": market}
-    if market == DEMO:
-        ours |= _demo_values(port, sandbox_port, sandbox_data)
+    ours = {"PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "KIBANDA_MARKET": market.name}
+    if market.demo:
+        ours |= _demo_values(port, sandbox_port, sandbox_data, market)
     return Settings(port, sandbox_port, market, {**ours, **environment})
 
 
@@ -78,8 +78,9 @@ def with_servers(settings: Settings, servers: Servers | None) -> dict[str, str]:
     """The whole environment of the run's processes."""
     environment = dict(settings.environment)
     if servers is not None and not settings.own_database:
-        environment["DATABASE_URL"] = servers.url("kibanda_app")
-        environment["MIGRATION_DATABASE_URL"] = servers.url("kibanda_owner")
+        database = settings.market.database
+        environment["DATABASE_URL"] = servers.url("kibanda_app", database)
+        environment["MIGRATION_DATABASE_URL"] = servers.url("kibanda_owner", database)
     if servers is not None and not settings.own_redis:
         environment["REDIS_URL"] = servers.redis_url
     return environment
@@ -117,9 +118,10 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def _demo_values(port: int, sandbox_port: int, sandbox_data: Path) -> dict[str, str]:
+def _demo_values(
+    port: int, sandbox_port: int, sandbox_data: Path, market: Market
+) -> dict[str, str]:
     sandbox = f"http://127.0.0.1:{sandbox_port}"
-    stima = {"url": f"{sandbox}/billers/stima", "username": "kibanda", "api_key": "demo-stima-key"}
     return {
         "MENU_OVERLAP_SECONDS": "0",  # there is no other release beside this one
         "CALLBACK_TOKEN": "demo",
@@ -127,9 +129,10 @@ def _demo_values(port: int, sandbox_port: int, sandbox_data: Path) -> dict[str, 
         "AT_API_KEY": "demo-at-key",
         "AT_API_URL": sandbox,
         "AT_SENDER_ID": "KIBANDA",
-        "BILLER_CREDENTIALS": json.dumps({"stima": stima}, separators=(",", ":")),
+        "BILLER_CREDENTIALS": market.credentials(sandbox),
         "KIBANDA_URL": f"http://127.0.0.1:{port}",
         "SANDBOX_DATA": str(sandbox_data),
+        **market.of_sandbox(),
     }
 
 

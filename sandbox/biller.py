@@ -20,7 +20,6 @@ from sandbox.faults import Fault, FaultBook
 from sandbox.journal import Journal, iso
 from sandbox.settings import BillerAccount
 
-PRODUCT = "stima-token"
 DEPOSIT = 1_000_000_000  # whole currency units that we have prefunded
 _LONGEST_REF = 64
 
@@ -81,8 +80,15 @@ class Biller:
     """One biller with our account at it; safe for threads."""
 
     def __init__(
-        self, code: str, account: BillerAccount, journal: Journal, faults: FaultBook
+        self,
+        code: str,
+        account: BillerAccount,
+        journal: Journal,
+        faults: FaultBook,
+        region: str = "KE",
     ) -> None:
+        self._sku = f"{code}-token"
+        self._region = region
         self._account = account
         self._journal = journal
         self._faults = faults
@@ -110,19 +116,19 @@ class Biller:
                 return self._buy(order)
         if not order.repeats(first) or self._is_called_duplicate(order.ref_id):
             return Reply(_result(body, "49"))
-        return Reply(_status(first))
+        return Reply(_status(first, self._region))
 
     def inquire(self, body: object) -> Answer:
         """Whose meter this is."""
         asked = body if isinstance(body, dict) else {}
         meter = asked.get("customer_no")
         if not isinstance(meter, str) or not isinstance(asked.get("sign"), str):
-            return _name(meter, "40")
+            return _name(meter, "40", self._region)
         if asked.get("username") != self._account.username:
-            return _name(meter, "42")
+            return _name(meter, "42", self._region)
         if not self._signed(asked["sign"], meter):
-            return _name(meter, "41")
-        return _name(meter, "00" if meters.exists(meter) else "54")
+            return _name(meter, "41", self._region)
+        return _name(meter, "00" if meters.exists(meter) else "54", self._region)
 
     def sales(self) -> list[Answer]:
         """What was really sold by now, oldest first; the token is plain digits."""
@@ -142,7 +148,7 @@ class Biller:
 
     def _buy(self, order: "_Order") -> Reply:
         saldo = self._saldo() - order.amount
-        if order.sku != PRODUCT:
+        if order.sku != self._sku:
             return Reply(_result(order.body, "43"))
         if saldo < 0:
             return Reply(_result(order.body, "44"))
@@ -164,8 +170,8 @@ class Biller:
         self._transactions[order.ref_id] = formed
         if fault and fault.kind == "refuse_after_lost_reply":
             self._called_duplicate[order.ref_id] = self._faults.clearings
-            return Reply(_status(formed), lost=True)
-        return Reply(_status(formed))
+            return Reply(_status(formed, self._region), lost=True)
+        return Reply(_status(formed, self._region))
 
     def _saldo(self) -> int:
         return DEPOSIT - sum(t.amount for t in self._transactions.values() if t.rc == "00")
@@ -228,7 +234,7 @@ def _outcome(order: _Order, fault: Fault | None) -> tuple[str, float]:
     return "00", seconds if kind == "late_success" else 0.0
 
 
-def _status(transaction: Transaction) -> Answer:
+def _status(transaction: Transaction, region: str) -> Answer:
     rc = transaction.rc_at(time.time())
     sold = rc == "00"
     asked = {
@@ -236,19 +242,19 @@ def _status(transaction: Transaction) -> Answer:
         "customer_no": transaction.customer_no,
         "buyer_sku_code": transaction.sku,
     }
-    serial = _serial(transaction) if sold else ""
+    serial = _serial(transaction, region) if sold else ""
     return _data(rc, asked, sn=serial, saldo=transaction.saldo, price=transaction.amount)
 
 
-def _serial(transaction: Transaction) -> str:
+def _serial(transaction: Transaction, region: str) -> str:
     name, power = meters.segment(transaction.customer_no)
     return "/".join(
         (
             meters.grouped(transaction.token),
-            meters.owner(transaction.customer_no),
+            meters.owner(transaction.customer_no, region),
             name,
             f"{power}VA",
-            meters.units(transaction.amount),
+            meters.units(transaction.amount, region),
         )
     )
 
@@ -275,7 +281,7 @@ def _data(rc: str, asked: Mapping[str, Any], *, sn: str, saldo: int, price: int)
     return {"data": data}
 
 
-def _name(meter: object, rc: str) -> Answer:
+def _name(meter: object, rc: str, region: str) -> Answer:
     status, message = RESULTS[rc]
     known = _text(meter) if rc == "00" else ""
     segment, power = meters.segment(known)
@@ -286,7 +292,7 @@ def _name(meter: object, rc: str) -> Answer:
         "customer_no": _text(meter),
         "meter_no": known,
         "subscriber_id": meters.subscriber(known) if known else "",
-        "name": meters.owner(known) if known else "",
+        "name": meters.owner(known, region) if known else "",
         "segment_power": f"{segment} /{power:09d}" if known else "",
     }
     return {"data": data}

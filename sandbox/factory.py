@@ -29,7 +29,13 @@ def create_app(settings: Settings) -> Flask:
     screens = Journal(settings.data / "screens.jsonl")
     operator = Operator(settings)
     billers = {
-        code: Biller(code, account, Journal(settings.data / f"biller-{code}.jsonl"), faults)
+        code: Biller(
+            code,
+            account,
+            Journal(settings.data / f"biller-{code}.jsonl"),
+            faults,
+            settings.region,
+        )
         for code, account in settings.billers.items()
     }
 

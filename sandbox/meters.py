@@ -6,22 +6,37 @@ that a demo needs no list and two runs agree.
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 
-_FIRST = (
-    "GRACE",
-    "PETER",
-    "MERCY",
-    "BRIAN",
-    "FAITH",
-    "DENNIS",
-    "ESTHER",
-    "KEVIN",
-    "LUCY",
-    "HALIMA",
+
+@dataclass(frozen=True, kw_only=True)
+class _Country:
+    first_names: tuple[str, ...]
+    last_names: tuple[str, ...]
+    kwh_price: int  # of a unit, in hundredths of the currency
+
+
+_KENYA = _Country(
+    first_names=(
+        *("GRACE", "PETER", "MERCY", "BRIAN", "FAITH"),
+        *("DENNIS", "ESTHER", "KEVIN", "LUCY", "HALIMA"),
+    ),
+    last_names=(
+        *("ODHIAMBO", "KAMAU", "NJERI", "MUTUA", "CHEBET"),
+        *("BARASA", "WAIRIMU", "KIPTOO", "MOHAMED"),
+    ),
+    kwh_price=2_480,
 )
-_LAST = ("ODHIAMBO", "KAMAU", "NJERI", "MUTUA", "CHEBET", "BARASA", "WAIRIMU", "KIPTOO", "MOHAMED")
+_INDONESIA = _Country(
+    first_names=("SRI", "AGUS", "DEWI", "BUDI", "RINA", "JOKO", "WATI", "HENDRA", "YUNI", "ASEP"),
+    last_names=(
+        *("WIJAYA", "LESTARI", "SANTOSO", "HIDAYAT", "SIREGAR"),
+        *("PERTIWI", "NUGROHO", "SARI", "SIMANJUNTAK"),
+    ),
+    kwh_price=144_470,
+)
+_COUNTRIES = {"KE": _KENYA, "ID": _INDONESIA}
 _SEGMENTS = (("R1", 900), ("R1", 1300), ("R1", 2200), ("R2", 3500))
-_MINOR_PER_KWH = 2480  # price of a unit in hundredths of the currency
 
 
 def exists(meter: str) -> bool:
@@ -32,9 +47,10 @@ def exists(meter: str) -> bool:
     return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
 
 
-def owner(meter: str) -> str:
+def owner(meter: str, region: str = "KE") -> str:
+    first, last = _country(region).first_names, _country(region).last_names
     seed = _seed(meter)
-    return f"{_FIRST[seed[0] % len(_FIRST)]} {_LAST[seed[1] % len(_LAST)]}"
+    return f"{first[seed[0] % len(first)]} {last[seed[1] % len(last)]}"
 
 
 def segment(meter: str) -> tuple[str, int]:
@@ -47,9 +63,9 @@ def subscriber(meter: str) -> str:
     return f"5{int.from_bytes(_seed(meter)[3:8]) % 10**11:011d}"
 
 
-def units(amount: int) -> str:
+def units(amount: int, region: str = "KE") -> str:
     """kWh that an amount of whole currency units buys, cut to one decimal."""
-    tenths = amount * 100 * 10 // _MINOR_PER_KWH
+    tenths = amount * 100 * 10 // _country(region).kwh_price
     return f"{tenths // 10}.{tenths % 10}"
 
 
@@ -60,6 +76,11 @@ def new_token() -> str:
 
 def grouped(token: str) -> str:
     return "-".join(token[start : start + 4] for start in range(0, 20, 4))
+
+
+def _country(region: str) -> _Country:
+    """Names and price of a country; those of Kenya where we have none."""
+    return _COUNTRIES.get(region, _KENYA)
 
 
 def _seed(meter: str) -> bytes:

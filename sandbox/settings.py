@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import phonenumbers
+
 # Facts of the operator (contracts: 180 s a session, 15 s for our answer). A test may shorten them;
 # nobody may lengthen them, since a gateway more patient than the real one would hide our faults.
 LONGEST_SESSION_SECONDS = 180.0
 LONGEST_ANSWER_SECONDS = 15.0
+
+
+DEMO_PEOPLE = (
+    ("Amina Wanjiru", "+254711000001"),
+    ("Juma Otieno", "+254711000002"),
+    ("Neema Kiosk (agent)", "+254711000101"),
+    ("Zawadi Wholesale (super-agent)", "+254711000100"),
+)
 
 
 class SettingsError(Exception):
@@ -37,8 +47,15 @@ class Settings:
     sender_id: str
     billers: Mapping[str, BillerAccount]
     service_code: str = "*384*123#"
+    region: str = "KE"
+    people: tuple[tuple[str, str], ...] = DEMO_PEOPLE
     session_seconds: float = LONGEST_SESSION_SECONDS
     answer_seconds: float = LONGEST_ANSWER_SECONDS
+
+    @property
+    def country_code(self) -> str:
+        """What stands for the 0 of a number dialled at home."""
+        return str(phonenumbers.country_code_for_region(self.region))
 
 
 def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -53,6 +70,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         sender_id=environ.get("AT_SENDER_ID", "KIBANDA"),
         billers=_billers(environ.get("BILLER_CREDENTIALS")),
         service_code=environ.get("SANDBOX_SERVICE_CODE", "*384*123#"),
+        region=_region(environ.get("SANDBOX_REGION", "KE")),
+        people=_people(environ.get("SANDBOX_PEOPLE")),
         session_seconds=_seconds(environ, "SANDBOX_SESSION_SECONDS", LONGEST_SESSION_SECONDS),
         answer_seconds=_seconds(environ, "SANDBOX_ANSWER_SECONDS", LONGEST_ANSWER_SECONDS),
     )
@@ -73,6 +92,22 @@ def _seconds(environ: Mapping[str, str], name: str, longest: float) -> float:
     if not 0 < seconds <= longest:
         raise SettingsError(f"{name} must be above 0 and at most {longest:g}, not {value!r}")
     return seconds
+
+
+def _region(value: str) -> str:
+    if not phonenumbers.country_code_for_region(value):
+        raise SettingsError(f"SANDBOX_REGION must be a country like KE, not {value!r}")
+    return value
+
+
+def _people(value: str | None) -> tuple[tuple[str, str], ...]:
+    if not value:
+        return DEMO_PEOPLE
+    try:
+        return tuple((str(one["name"]), str(one["msisdn"])) for one in json.loads(value))
+    except (ValueError, KeyError, TypeError) as error:
+        shape = '[{"name": …, "msisdn": …}]'
+        raise SettingsError(f"SANDBOX_PEOPLE must be JSON like {shape}") from error
 
 
 def _billers(value: str | None) -> dict[str, BillerAccount]:

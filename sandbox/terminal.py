@@ -13,20 +13,19 @@ from typing import Any
 import requests
 
 HELP = """\
-*384*123#        dial (any code that ends in #)
+*384*123#        dial: any code that ends in #
 1                while a menu is open: the reply, sent as typed
 /sms             the inbox, oldest first
 /drop            lose the network
 /hangup          the red key
-/number NUMBER   take another phone: amina, juma, agent, or a number like +254711000003
+/number NUMBER   take another phone: a person's first name, or a number
 /state           what the phone shows now
 /help            this
 /quit            put the phone away"""
 
-PEOPLE = {"amina": "+254711000001", "juma": "+254711000002", "agent": "+254711000101"}
 _WAIT_SECONDS = 40.0  # longer than the operator waits for an answer, duplicates included
 _NUMBER = re.compile(r"\+?[1-9][0-9]{6,14}")
-_KENYAN = re.compile(r"0[0-9]{9}")
+_AT_HOME = re.compile(r"0[1-9][0-9]{7,11}")
 
 
 class PhoneError(Exception):
@@ -34,11 +33,17 @@ class PhoneError(Exception):
 
 
 class Terminal:
-    """One phone in the hand."""
+    """One phone in the hand, at first the first person's. Raises PhoneError without a sandbox."""
 
-    def __init__(self, url: str, msisdn: str) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self.msisdn = msisdn
+        told = self._request("GET", "/config")
+        self.service_code: str = told["service_code"]
+        self._country_code: str = told["country_code"]
+        self._people = {
+            one["name"].partition(" ")[0].lower(): one["msisdn"] for one in told["people"]
+        }
+        self.msisdn: str = told["people"][0]["msisdn"]
         self.open = False
 
     @property
@@ -56,7 +61,8 @@ class Terminal:
             case "/sms":
                 return self._inbox()
             case "/number":
-                return self._take(rest)
+                self.take(rest)
+                return self._show(self._ask("GET", ""))
             case "/drop" | "/hangup":
                 return self._act(word[1:], {})
             case "/state":
@@ -67,11 +73,20 @@ class Terminal:
             return self._act("reply", {"text": line.rstrip("\r\n")})
         if word.startswith("*"):
             return self._act("dial", {"code": word})
-        raise PhoneError("no menu is open; dial *384*123# first, or see /help")
+        raise PhoneError(f"no menu is open; dial {self.service_code} first, or see /help")
 
-    def _take(self, name: str) -> str:
-        self.msisdn = number(name)
-        return self._show(self._ask("GET", ""))
+    def take(self, name: str) -> None:
+        """Another phone, by a person's first name or a number; raises PhoneError."""
+        written = name.strip().replace(" ", "")
+        if written.lower() in self._people:
+            self.msisdn = self._people[written.lower()]
+        elif _AT_HOME.fullmatch(written):
+            self.msisdn = f"+{self._country_code}{written[1:]}"
+        elif _NUMBER.fullmatch(written):
+            self.msisdn = f"+{written.removeprefix('+')}"
+        else:
+            names = ", ".join(self._people)
+            raise PhoneError(f"choose {names}, or write a number like {self.msisdn}")
 
     def _act(self, action: str, body: dict[str, str]) -> str:
         return self._show(self._ask("POST", f"/{action}", body))
@@ -91,9 +106,11 @@ class Terminal:
         return "\n".join(f"[{sms['at']}] {sms['from']}: {sms['text']}" for sms in messages)
 
     def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
-        url = f"{self.url}/phones/{self.msisdn}{path}"
+        return self._request(method, f"/phones/{self.msisdn}{path}", body)
+
+    def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
         try:
-            answer = requests.request(method, url, json=body, timeout=_WAIT_SECONDS)
+            answer = requests.request(method, self.url + path, json=body, timeout=_WAIT_SECONDS)
             told = answer.json()
         except requests.ConnectionError:
             raise PhoneError(f"no sandbox at {self.url}; start it with: make run") from None
@@ -102,18 +119,6 @@ class Terminal:
         if not answer.ok:
             raise PhoneError(str(told["error"]))
         return told
-
-
-def number(name: str) -> str:
-    """The number with + that a person means; raises PhoneError."""
-    written = name.strip().replace(" ", "")
-    if written.lower() in PEOPLE:
-        return PEOPLE[written.lower()]
-    if _KENYAN.fullmatch(written):
-        return f"+254{written[1:]}"
-    if _NUMBER.fullmatch(written):
-        return f"+{written.removeprefix('+')}"
-    raise PhoneError(f"choose {', '.join(PEOPLE)}, or write a number like +254711000003")
 
 
 def run(terminal: Terminal, lines: Iterable[str], *, prompting: bool) -> int:
@@ -141,12 +146,14 @@ def _prompt(terminal: Terminal, prompting: bool) -> None:
 def main() -> None:
     url = f"http://127.0.0.1:{os.environ.get('SANDBOX_PORT', '8001')}"
     try:
-        terminal = Terminal(url, number(sys.argv[1] if len(sys.argv) > 1 else "amina"))
+        terminal = Terminal(url)
+        if len(sys.argv) > 1:
+            terminal.take(sys.argv[1])
     except PhoneError as error:
         sys.exit(f"phone: {error}")
     prompting = sys.stdin.isatty()
     if prompting:
-        print(f"A phone at {url}. Dial *384*123#; /help lists the rest.")
+        print(f"A phone at {url}. Dial {terminal.service_code}; /help lists the rest.")
     try:
         sys.exit(run(terminal, sys.stdin, prompting=prompting))
     except KeyboardInterrupt:

@@ -71,7 +71,8 @@ def test_pay_for_electricity_and_read_the_token_twice(
     phone.enter_number(msisdn)
     phone.press(CODE)
     phone.part("key-call").click()
-    phone.expect_screen("Kibanda\n1 Pay bill\n2 My payments\n3 Balance\n4 Lost token\n5 My account")
+    phone.expect_screen("Kibanda\n1 Pay bill\n2 Send money\n3 Withdraw cash\n4 My payments\n5 Balance\n6 Lost token\n"
+        "7 My account")
     type_in(phone, "1", "1", meter, "200")
     assert phone.is_open
     assert phone.screen.startswith(f"Pay KES 200.00 to Stima token\nMeter {meter}\n")
@@ -110,7 +111,7 @@ def test_what_the_page_recorded_can_be_played(
     phone.part("key-end").click()
     phone.expect_view("idle")
     phone.dial(CODE)
-    type_in(phone, "5", "1111", PIN, "1")
+    type_in(phone, "7", "1111", PIN, "1")
     phone.record()
 
     path = tmp_path / "transcript.txt"

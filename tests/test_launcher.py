@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -89,6 +90,13 @@ SANDBOX = """\
     address = ("127.0.0.1", int(os.environ["SANDBOX_PORT"]))
     HTTPServer(address, SimpleHTTPRequestHandler).serve_forever()
 """
+MARKET = """\
+    code = "demo"
+    demo = true
+    region = "KE"
+    service_codes = ["*384*123#"]
+    billers.stima.name = "Stima"
+"""
 
 
 def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
@@ -121,6 +129,7 @@ class StandIn:
             "app/__init__.py": "",
             "web.py": WEB,
             "sandbox.py": SANDBOX,
+            "app/markets/demo.toml": MARKET,
             "Procfile": PROCFILE,
         }.items():
             file = self.folder / name
@@ -274,13 +283,13 @@ def test_settings_that_make_no_sense(
     environment: dict[str, str], sentence: str, tmp_path: Path
 ) -> None:
     with pytest.raises(CannotStartError) as refusal:
-        settings.from_environment(environment, tmp_path)
+        settings.from_environment(environment, tmp_path, ROOT)
     assert str(refusal.value) == sentence
 
 
 def test_what_the_caller_set_stays(tmp_path: Path) -> None:
     given = {"CALLBACK_TOKEN": "mine", "SANDBOX_PORT": "9001", "PGPORT": "6543", "REDIS_URL": ""}
-    asked = settings.from_environment(given, tmp_path)
+    asked = settings.from_environment(given, tmp_path, ROOT)
     assert asked.environment["CALLBACK_TOKEN"] == "mine"
     assert asked.environment["AT_API_URL"] == "http://127.0.0.1:9001"
     assert "PGPORT" not in asked.environment
@@ -288,9 +297,44 @@ def test_what_the_caller_set_stays(tmp_path: Path) -> None:
 
 
 def test_no_demo_values_outside_the_demo(tmp_path: Path) -> None:
-    asked = settings.from_environment({"KIBANDA_MARKET": "kenya.toml"}, tmp_path)
+    asked = settings.from_environment({"KIBANDA_MARKET": "kenya.toml"}, tmp_path, ROOT)
     assert "CALLBACK_TOKEN" not in asked.environment
     assert not asked.demo
+
+
+def test_another_demo_market_has_its_own_country(tmp_path: Path) -> None:
+    """Its code, billers, people and database; the demo's own keep their names."""
+    asked = settings.from_environment({"KIBANDA_MARKET": "demo_id"}, tmp_path, ROOT)
+    told = asked.environment
+    assert asked.demo
+    assert told["SANDBOX_SERVICE_CODE"] == "*789*55#"
+    assert told["SANDBOX_REGION"] == "ID"
+    assert json.loads(told["BILLER_CREDENTIALS"]) == {
+        "pln": {
+            "url": "http://127.0.0.1:8001/billers/pln",
+            "username": "kibanda",
+            "api_key": "demo-pln-key",
+        }
+    }
+    assert json.loads(told["SANDBOX_PEOPLE"])[0] == {
+        "name": "Siti Rahayu",
+        "msisdn": "+6281110000001",
+    }
+    assert asked.market.database == "kibanda_demo_id"
+    assert settings.from_environment({}, tmp_path, ROOT).market.database == "kibanda"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "code = ", "demo = true", 'code = "x"\nregion = "KE"\nservice_codes = 1\nbillers = 2', "\x00"],
+)
+def test_a_market_file_that_cannot_be_read_is_for_the_product_to_refuse(
+    text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.toml").write_text(text)
+    asked = settings.from_environment({"KIBANDA_MARKET": "broken.toml"}, tmp_path, tmp_path)
+    assert not asked.demo
+    assert asked.environment["KIBANDA_MARKET"] == "broken.toml"
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from typing import Any
 import redis
 import requests
 
+from app.staff.credentials import DEMO_PASSWORD
+
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 12.0
@@ -157,17 +159,31 @@ class World:
                 process.wait(5)
         self._running.clear()
 
-    def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command of the command line in this world."""
+    def flask(
+        self, *arguments: str, typed: str = "", session: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """A command of the command line in this world, with no terminal but these lines `typed`,
+        in the `session` of one of the staff.
+        """
         return subprocess.run(
             [str(BIN / "flask"), "--app", "app.factory", *arguments],
             cwd=self.root,
-            env=self.environment,
+            env={**self.environment, "KIBANDA_STAFF_SESSION": session},
+            input=typed,
+            start_new_session=True,
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
+
+    def staff_session(self, name: str) -> str:
+        """Somebody of the demo's staff logs in; a code opens one session only."""
+        code = self.flask("staff", "code", name).stdout
+        told = self.flask("staff", "login", name, typed=f"{DEMO_PASSWORD}\n{code}").stdout
+        assert told.startswith("export KIBANDA_STAFF_SESSION=")
+        assert told.count("\n") == 1
+        return told.strip().partition("=")[2]
 
     def logs(self) -> str:
         """Everything that every process wrote."""

@@ -16,8 +16,8 @@ from app.billers import expiry
 from app.errors import DomainError
 from app.sms import outbound
 from app.telemetry import log
-from app.wallet import intents, ledger
-from workers import heartbeat, process
+from app.wallet import intents, ledger, people, resets
+from workers import counter, heartbeat, process
 
 DRAIN_SECONDS = 20
 MONTHS_AHEAD = 3
@@ -63,6 +63,11 @@ def keep_house() -> None:
         "cancel_unsent": lambda: expiry.cancel_unsent(db, market, now),
         "end_asking": lambda: expiry.end_asking(db, market, now),
         "expire_intents": lambda: db.transact(lambda s: intents.expire(s, now)),
+        "expire_resets": lambda: db.transact(lambda s: resets.expire(s, now)),
+        "find_dormant": lambda: db.transact(lambda s: people.find_dormant(s, market, now)),
+        "expire_withdrawals": lambda: counter.expire_withdrawals(db, here.runtime.codes, now),
+        "expire_float_requests": lambda: counter.expire_float_requests(db, now),
+        "pay_commission": lambda: counter.pay_commission(db, market, now),
         "roll_up": lambda: db.transact(ledger.roll_up),
         "make_partitions": lambda: db.transact(
             lambda s: ledger.make_partitions(s, first_month=first_month, months=MONTHS_AHEAD)

@@ -26,6 +26,9 @@ class Payment(Base):
     the beginning. `due_at` is when a worker should look next, `lease_until` until when one is
     busy with it, `fence` how often it was claimed: an answer under an older fence is late.
     `requests` counts the requests that may have left.
+
+    With `agent_id` an agent pays for somebody at the counter: `person_id` is the agent's person,
+    `wallet_id` the agent's float, and `customer_msisdn` who gets the receipt.
     """
 
     __tablename__ = "payments"
@@ -46,6 +49,10 @@ class Payment(Base):
     fee_minor: Mapped[int] = mapped_column(BigInteger)
     tax_minor: Mapped[int] = mapped_column(BigInteger)
     commission_minor: Mapped[int] = mapped_column(BigInteger)
+    earned_minor: Mapped[int] = mapped_column(BigInteger, default=0)
+    super_agent_minor: Mapped[int] = mapped_column(BigInteger, default=0)
+    agent_id: Mapped[UUID | None]
+    customer_msisdn: Mapped[str | None]
     state: Mapped[str] = mapped_column(String, default=State.HELD)
     came_from: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

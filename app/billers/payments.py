@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
@@ -20,7 +20,9 @@ from app.billers.states import OPEN, State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
-from app.wallet import intents, ledger, limits, people, references
+from app.wallet import agents, intents, ledger, limits, people, references
+from app.wallet.agents import Agent
+from app.wallet.counter import low_float
 from app.wallet.keys import derived_key, new_key
 from app.wallet.people import Person
 
@@ -29,7 +31,10 @@ INTENT_KIND = "bill_payment"
 
 @dataclass(frozen=True, slots=True)
 class PaymentView:
-    """What a channel or the command line may show of a payment; amounts in minor units."""
+    """What a channel or the command line may show of a payment; amounts in minor units.
+
+    `customer_msisdn` is of a payment at an agent's counter.
+    """
 
     id: UUID
     reference: str
@@ -43,6 +48,8 @@ class PaymentView:
     tokens: tuple[str, ...]
     created_at: datetime
     settled_at: datetime | None
+    agent_id: UUID | None
+    customer_msisdn: str | None
 
     @property
     def total_minor(self) -> int:
@@ -74,29 +81,34 @@ def confirm(
 ) -> PaymentView:
     """Hold the money and queue the payment, in the caller's transaction; the bell rings after it.
 
+    For a walk-in customer (`quote.walk_in`) the person is the agent's, and the money the float's.
     The same intent confirmed again gives the payment that it made. Raises DomainError with
     nothing changed: `intent_closed`, `intent_changed`, `intent_expired`, `person_suspended`,
-    `biller_paused`, `biller_down`, `limit_transaction`, `limit_day`, `insufficient_funds`.
+    `agent_suspended`, `biller_paused`, `biller_down`, `limit_transaction`, `limit_day`,
+    `limit_month`, `insufficient_funds`.
     """
     intent = intents.take(
         session, intent_id, person_id=person.id, fingerprint=quote.fingerprint, now=now
     )
     if intent.subject:
         return outcome(session, intent.subject)
-    people.refuse_inactive(person)
+    agent = _agent(session, quote)
+    if agent is None:
+        people.refuse_inactive(person)
     breaker.refuse_unless_open_for_business(session, quote.biller)
     expires_at = now + timedelta(seconds=market.hold_seconds)
     reference = _free_reference(session)
     hold_id = derived_key(intent_id, "hold")
     _hold(session, market, person, quote, hold_id, expires_at, reference, now)
     payment_id = new_key()
+    walk_in = quote.walk_in
     row = {
         "id": payment_id,
         "reference": reference,
         "biller_ref": payment_id.hex,
         "intent_id": intent_id,
         "person_id": person.id,
-        "wallet_id": person.wallet_id,
+        "wallet_id": walk_in.float_id if walk_in else person.wallet_id,
         "hold_id": hold_id,
         "biller": quote.biller,
         "product": quote.product_code,
@@ -107,6 +119,10 @@ def confirm(
         "fee_minor": quote.fee_minor,
         "tax_minor": quote.tax_minor,
         "commission_minor": quote.commission_minor,
+        "earned_minor": quote.earned_minor,
+        "super_agent_minor": quote.super_agent_minor,
+        "agent_id": walk_in.agent_id if walk_in else None,
+        "customer_msisdn": walk_in.msisdn if walk_in else None,
         "state": State.HELD,
         "created_at": now,
         "expires_at": expires_at,
@@ -115,8 +131,19 @@ def confirm(
     session.execute(insert(Payment).values(row))
     models.note(session, payment_id, State.HELD, "confirmed", now=now)
     intents.close(session, intent, payment_id, now)
+    if agent:
+        low_float.fell(session, market, agent, payment_id, now)
     ring_after_commit(session, bell.PAYMENTS)
     return outcome(session, payment_id)
+
+
+def _agent(session: Session, quote: Quote) -> Agent | None:
+    """The agent at whose counter it is paid, active and locked."""
+    if quote.walk_in is None:
+        return None
+    agent = agents.locked_for_payment(session, quote.walk_in.agent_id)
+    agents.refuse_inactive(agent)
+    return agent
 
 
 def _hold(
@@ -129,20 +156,24 @@ def _hold(
     reference: str,
     now: datetime,
 ) -> None:
+    walk_in = quote.walk_in
+    account_id = walk_in.float_id if walk_in else person.wallet_id
+    # A person's limits are about the person's wallet: a float has none.
+    counts = () if walk_in else limits.of_payment(market, person, quote.amount_minor, now)
     answer = ledger.hold(
         session,
         key=hold_id,
-        account_id=person.wallet_id,
+        account_id=account_id,
         amount_minor=quote.total_minor,
         expires_at=expires_at,
         reference=reference,
-        counts=limits.of_payment(market, person, quote.amount_minor, now),
+        counts=counts,
         now=now,
     )
     if answer.refusal is None:
         return
     if answer.refusal == "insufficient_funds":
-        available = ledger.balance(session, person.wallet_id).available_minor
+        available = ledger.balance(session, account_id).available_minor
         written = market.currency.format
         raise DomainError(
             answer.refusal, total=written(quote.total_minor), available=written(available)
@@ -169,8 +200,14 @@ def of_reference(session: Session, reference: str) -> PaymentView | None:
 
 
 def recent(session: Session, person_id: UUID, limit: int) -> list[PaymentView]:
-    """A person's payments, newest first."""
-    statement = _SHOWN.where(Payment.person_id == person_id)
+    """A person's own payments, newest first."""
+    statement = _SHOWN.where(_own(person_id))
+    return _views(session, statement.order_by(Payment.id.desc()).limit(limit))
+
+
+def at_counter(session: Session, agent_id: UUID, limit: int) -> list[PaymentView]:
+    """What an agent paid for walk-in customers, newest first."""
+    statement = _SHOWN.where(Payment.agent_id == agent_id)
     return _views(session, statement.order_by(Payment.id.desc()).limit(limit))
 
 
@@ -202,7 +239,7 @@ def tokens(session: Session, person_id: UUID, limit: int = 5) -> list[PaymentVie
     Also those that the biller took back since: the person paid for the token and may hold it.
     """
     statement = _SHOWN.where(
-        Payment.person_id == person_id,
+        _own(person_id),
         Payment.state.in_((State.CAPTURED, State.RETURNED)),
         func.cardinality(Payment.tokens) > 0,
     )
@@ -216,7 +253,7 @@ def last_customers(
 
     Given a market, only those whose product it still has, because they are to be paid again.
     """
-    bought = [Payment.person_id == person_id, Payment.state == State.CAPTURED]
+    bought = [_own(person_id), Payment.state == State.CAPTURED]
     if market is not None:
         sold = {p.code for biller in market.billers.values() for p in biller.products}
         bought.append(Payment.product.in_(sold))
@@ -237,10 +274,16 @@ def timeline(session: Session, payment_id: UUID) -> Sequence[PaymentEvent]:
     return session.scalars(statement.order_by(PaymentEvent.id)).all()
 
 
+def _own(person_id: UUID) -> ColumnElement[bool]:
+    """Paid from the person's own wallet: what an agent pays at the counter is the agent's."""
+    return and_(Payment.person_id == person_id, Payment.agent_id.is_(None))
+
+
 _SHOWN: Select[*tuple[Any, ...]] = select(
     Payment.id, Payment.reference, Payment.biller_ref, Payment.state, Payment.product,
     Payment.customer_no, Payment.customer_name, Payment.amount_minor, Payment.fee_minor,
-    Payment.tokens, Payment.created_at, Payment.settled_at,
+    Payment.tokens, Payment.created_at, Payment.settled_at, Payment.agent_id,
+    Payment.customer_msisdn,
 )  # fmt: skip
 
 

@@ -6,18 +6,40 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from app.billers import catalogue
 from app.errors import DomainError
 from app.markets.model import Market, Product
+from app.wallet import agents
+from app.wallet.agents import Agent
+
+
+@dataclass(frozen=True, slots=True)
+class WalkIn:
+    """Somebody who brings cash to an agent: the float pays, the receipt goes to `msisdn`."""
+
+    agent_id: UUID
+    float_id: int
+    has_super_agent: bool
+    msisdn: str
+
+
+def at_counter(agent: Agent, msisdn: str) -> WalkIn:
+    """A customer at this agent's counter. Raises DomainError `agent_suspended`, `own_number`."""
+    agents.refuse_inactive(agent)
+    if msisdn == agent.msisdn:
+        raise DomainError("own_number")
+    return WalkIn(agent.id, agent.float_id, agent.parent_id is not None, msisdn)
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
     """What the confirmation shows and the PIN agrees to; amounts in minor units.
 
-    `tax_minor` and `commission_minor` are parts of `fee_minor`; `super_agent_minor` of the
-    commission.
+    `tax_minor` and `commission_minor` are parts of `fee_minor`. `earned_minor` is all that agents
+    earn, `super_agent_minor` the super-agent's part of that: what the fee does not fund, in
+    `commission_minor`, the operator owes.
     """
 
     product_code: str
@@ -30,7 +52,9 @@ class Quote:
     fee_minor: int
     tax_minor: int
     commission_minor: int
+    earned_minor: int = 0
     super_agent_minor: int = 0
+    walk_in: WalkIn | None = None
 
     @property
     def total_minor(self) -> int:
@@ -44,6 +68,8 @@ class Quote:
             self.amount_minor, self.fee_minor, self.tax_minor, self.commission_minor,
             self.super_agent_minor,
         ]  # fmt: skip
+        if self.walk_in:
+            agreed += [self.earned_minor, str(self.walk_in.agent_id), self.walk_in.msisdn]
         return hashlib.blake2b(json.dumps(agreed).encode(), digest_size=16).digest()
 
 
@@ -55,13 +81,12 @@ def quote(
     amount_minor: int,
     *,
     at: datetime,
-    agent: bool = False,
-    super_agent: bool = False,
+    walk_in: WalkIn | None = None,
 ) -> Quote:
     """The price of a payment of `amount_minor` to a customer that the biller has named.
 
-    `at`: when it was quoted; a tariff that begins later does not apply. `agent`: an agent pays it
-    for a walk-in customer, who may have a super-agent.
+    `at`: when it was quoted; a tariff that begins later does not apply. `walk_in`: an agent pays it
+    for somebody at the counter.
 
     Raises DomainError `product_unknown`, `customer_number_…`, `amount_too_small`,
     `amount_too_large` or `amount_step`, the amounts in their facts written in the currency.
@@ -69,8 +94,9 @@ def quote(
     biller, _, product = catalogue.find(market, product_code)
     number = catalogue.customer_number(product, customer_no)
     _check_amount(market, product, amount_minor)
-    tariff = market.tariff("agent_bill" if agent else "bill_payment", at)
-    fee = tariff.fee(amount_minor, agent=agent, super_agent=super_agent)
+    tariff = market.tariff("agent_bill" if walk_in else "bill_payment", at)
+    above = walk_in is not None and walk_in.has_super_agent
+    fee = tariff.fee(amount_minor, agent=walk_in is not None, super_agent=above)
     return Quote(
         product_code=product.code,
         product_name=product.name,
@@ -82,7 +108,9 @@ def quote(
         fee_minor=fee.total_minor,
         tax_minor=fee.tax_minor,
         commission_minor=fee.funded_minor,
-        super_agent_minor=min(fee.super_agent_minor, fee.funded_minor),
+        earned_minor=fee.commission_minor,
+        super_agent_minor=fee.super_agent_minor,
+        walk_in=walk_in,
     )
 
 

@@ -5,6 +5,7 @@
 3. A refusal counts only under the current fence. An older worker's refusal says nothing about a
    request that a newer one has sent since.
 4. What contradicts a decided payment moves no person's money: suspense, event, alarm.
+5. A payment at an agent's counter is the float's, and its agents earn with the capture.
 """
 
 from __future__ import annotations
@@ -19,17 +20,16 @@ from prometheus_client import Counter
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from app.billers import catalogue, models
+from app.billers import models, telling
 from app.billers.models import Payment
 from app.billers.protocols.answers import Answer, Outcome
 from app.billers.states import State
 from app.markets.model import Biller, Market
-from app.notices import Recipient, notify
 from app.telemetry import log
-from app.wallet import ledger
+from app.wallet import agents, commission, ledger
+from app.wallet.counter import low_float
 from app.wallet.keys import derived_key
 from app.wallet.ledger import Move, Posting
-from app.wallet.people import Person
 
 POSTING_KIND = "bill_payment"
 UNDECIDED = (State.SENT, State.UNKNOWN, State.MANUAL)
@@ -114,12 +114,13 @@ def _capture(
         for name, part in shares
         if part
     )
-    _post(session, payment, "capture", moves, now=now, hold_id=payment.hold_id)
+    posting_id = _post(session, payment, "capture", moves, now=now, hold_id=payment.hold_id)
+    _accrue(session, payment, posting_id, now)
     models.shift(
         session, payment, State.CAPTURED, "paid", now=now, facts=facts,
         tokens=list(tokens), settled_at=now, due_at=None, lease_until=None,
     )  # fmt: skip
-    _tell(session, market, payment, "payment_paid", now)
+    telling.tell(session, market, payment, "payment_paid", now)
 
 
 def release(
@@ -128,11 +129,12 @@ def release(
     """The biller did not sell it: the money goes back, and the SMS says so."""
     if not ledger.release(session, payment.hold_id, reason="refused", now=now):
         raise PostingRefusedError(f"the hold of {payment.reference} is not held")
+    _float_rose(session, market, payment)
     models.shift(
         session, payment, State.RELEASED, "refused", now=now, facts=facts,
         settled_at=now, due_at=None, lease_until=None,
     )  # fmt: skip
-    _tell(session, market, payment, "payment_refused", now)
+    telling.tell(session, market, payment, "payment_refused", now)
 
 
 def paid_late(
@@ -173,17 +175,23 @@ def to_manual(session: Session, market: Market, payment: Payment, *, now: dateti
         due_at=None, lease_until=None, fence=payment.fence + 1,
     )  # fmt: skip
     _alarm("manual", payment)
-    _tell(session, market, payment, "payment_manual", now)
+    telling.tell(session, market, payment, "payment_manual", now)
 
 
 def cancel(session: Session, market: Market, payment: Payment, *, now: datetime) -> None:
     """It was never sent and its time is over: the money goes back. The row is locked and `held`."""
     # False is no mistake here: the ledger's own expiry may have given it back a moment ago.
     ledger.release(session, payment.hold_id, reason="not sent in time", now=now)
+    _float_rose(session, market, payment)
     models.shift(
         session, payment, State.CANCELLED, "not_sent_in_time", now=now, settled_at=now, due_at=None
     )
-    _tell(session, market, payment, "payment_cancelled", now)
+    telling.tell(session, market, payment, "payment_cancelled", now)
+
+
+def _float_rose(session: Session, market: Market, payment: Payment) -> None:
+    if payment.agent_id is not None:
+        low_float.rose(session, market, agents.get(session, payment.agent_id))
 
 
 def _ask_later(
@@ -233,7 +241,7 @@ def _post(
     now: datetime,
     hold_id: UUID | None = None,
     authority: str | None = None,
-) -> None:
+) -> int:
     posting = Posting(
         key=derived_key(payment.id, step),
         kind=POSTING_KIND if step == "capture" else f"{POSTING_KIND}_{step}",
@@ -243,28 +251,22 @@ def _post(
         hold_id=hold_id,
     )
     (answer,) = ledger.post(session, [posting], now=now)
-    if answer.refusal:
+    if answer.refusal or answer.posting_id is None:
         raise PostingRefusedError(f"{step} of {payment.reference}: {answer.refusal}")
+    return answer.posting_id
 
 
-def _tell(session: Session, market: Market, payment: Payment, kind: str, now: datetime) -> None:
-    person = session.get_one(Person, payment.person_id)
-    balance = ledger.balance(session, payment.wallet_id)
-    facts = {
-        "amount_minor": payment.amount_minor,
-        "fee_minor": payment.fee_minor,
-        "total_minor": payment.total_minor,
-        "tokens": payment.tokens or [],
-        "reference": payment.reference,
-        "product": catalogue.product_name(market, payment.product),
-        "customer_no": payment.customer_no,
-        "balance_minor": balance.available_minor,
-        "at": now.isoformat(),
-    }
-    recipient = Recipient(person.msisdn, person.language, person.id)
-    message_id = derived_key(payment.id, "message", kind)
-    notify(
-        session, kind, recipient, message_id=message_id, subject=payment.id, facts=facts, now=now
+def _accrue(session: Session, payment: Payment, posting_id: int, now: datetime) -> None:
+    if payment.agent_id is None:
+        return
+    agent = agents.get(session, payment.agent_id)
+    commission.accrue_shares(
+        session,
+        posting_id,
+        payment.reference,
+        commission.shares_of(agent, payment.earned_minor, payment.super_agent_minor),
+        funded_minor=payment.commission_minor,
+        now=now,
     )
 
 

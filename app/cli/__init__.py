@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import database, money, payments, people, ussd
+from app.cli import agents, cases, database, money, payments, people, staff, ussd
 
 
 def register(app: Flask) -> None:
     for command in (
+        *agents.COMMANDS,
+        *cases.COMMANDS,
         *database.COMMANDS,
         *money.COMMANDS,
         *people.COMMANDS,
         *payments.COMMANDS,
+        *staff.COMMANDS,
         *ussd.COMMANDS,
     ):
         app.cli.add_command(command)

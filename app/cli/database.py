@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import click
 from flask.cli import with_appcontext
 
-from app.cli import demo
+from app.cli import demo, demo_staff
 from app.cli.output import refusing, runtime
 from app.health import MIGRATIONS
+from app.staff import credentials
 
 
 @click.command("migrate")
@@ -39,13 +40,17 @@ def seed() -> None:
 @with_appcontext
 @refusing
 def seed_demo() -> None:
-    """The people of the demo market, with money from demo bank lines; safe to repeat."""
+    """The people and staff of the demo market, with money from demo bank lines; safe to repeat."""
     parts = runtime()
     if not parts.market.demo:
         raise click.ClickException(f"market {parts.market.code} is not a demo market")
-    for person in demo.PEOPLE:
+    for person in demo.people_of(parts.market):
         new = demo.add(parts.db, parts.pins, parts.market, person, datetime.now(UTC))
         click.echo(f"{person.msisdn}  {person.name} ({person.role}){'' if new else ', was there'}")
+    seals = credentials.sealer(parts.settings.pin_key_ring)
+    for one in demo_staff.STAFF:
+        new = demo_staff.add(parts.db, seals, one, datetime.now(UTC))
+        click.echo(f"staff {one.name} ({', '.join(one.roles)}){'' if new else ', was there'}")
 
 
 COMMANDS = (migrate, seed)

@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.errors import DomainError
 from app.markets import Market
-from app.wallet import ledger, people
+from app.wallet import agents, ledger, people
+from app.wallet.agents import Agent
 from app.wallet.keys import new_key
+from app.wallet.people import Person
 from app.wallet.pins import Pins
 
 PIN = "7391"
@@ -19,6 +21,8 @@ PIN = "7391"
 
 @dataclass(frozen=True, slots=True)
 class DemoPerson:
+    """Roles: customer, agent, super_agent; an agent's balance is its float."""
+
     msisdn: str
     name: str
     language: str
@@ -26,11 +30,10 @@ class DemoPerson:
     balance_minor: int
 
 
-PEOPLE = (
-    DemoPerson("+254711000001", "Amina Wanjiru", "en", "customer", 500_000),
-    DemoPerson("+254711000002", "Juma Otieno", "sw", "customer", 250_000),
-    DemoPerson("+254711000101", "Neema Kiosk", "sw", "agent", 2_000_000),
-)
+def people_of(market: Market) -> list[DemoPerson]:
+    """Those of the market file, super-agents first: agents are appointed below them."""
+    people = [DemoPerson(**one.model_dump()) for one in market.demo_people]
+    return sorted(people, key=lambda one: one.role != "super_agent")
 
 
 def add(
@@ -51,15 +54,35 @@ def add(
             language=who.language,
             tier=market.default_tier,
             currency=market.currency.code,
-            role=who.role,
             now=now,
         )
         pins.put(session, person_id, sealed, now)
+        account_id = person.wallet_id
+        if who.role != "customer":
+            account_id = _appoint(session, who, person, market, now).float_id
         if who.balance_minor:
-            _pay_in(session, who, person.wallet_id, market.currency.code, now)
+            _pay_in(session, who, account_id, market.currency.code, now)
         return True
 
     return db.transact(work)
+
+
+def _appoint(
+    session: Session, who: DemoPerson, person: Person, market: Market, now: datetime
+) -> Agent:
+    """Agents of the demo stand below its first super-agent, if there is one yet."""
+    supers = [one.msisdn for one in market.demo_people if one.role == "super_agent"]
+    above = people.find(session, supers[0]) if supers else None
+    parent = agents.of_person(session, above.id) if above and who.role == "agent" else None
+    return agents.appoint(
+        session,
+        person,
+        name=who.name,
+        currency=market.currency.code,
+        is_super=who.role == "super_agent",
+        parent=parent,
+        now=now,
+    )
 
 
 def _pay_in(

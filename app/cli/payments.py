@@ -10,10 +10,14 @@ from sqlalchemy.orm import Session
 
 from app.billers import payments, resolution
 from app.billers.payments import PaymentView
+from app.cli.acting import acting
 from app.cli.output import happenings_table, refusing, runtime
 from app.errors import DomainError
 from app.staff import timeline
+from app.staff.accounts import Role
 from app.staff.timeline import Happening
+
+DECIDES: tuple[Role, ...] = ("finance", "supervisor")
 
 
 @click.group("payment")
@@ -56,14 +60,13 @@ def resolve() -> None:
 @click.option("--outcome", required=True, type=click.Choice(list(resolution.FITS)))
 @click.option("--evidence", required=True, help="what the biller said, where, when, to whom")
 @click.option("--token", help="the token, when the biller sold one")
-@click.option("--as", "maker", required=True, help="your name")
 @with_appcontext
 @refusing
-def propose(
-    reference: str, outcome: resolution.Decision, evidence: str, token: str | None, maker: str
-) -> None:
+def propose(reference: str, outcome: resolution.Decision, evidence: str, token: str | None) -> None:
     """Say what the biller did, with evidence; nothing moves yet."""
-    runtime().db.transact(
+    parts = runtime()
+    maker = acting(parts, *DECIDES).name
+    parts.db.transact(
         lambda session: resolution.propose(
             session,
             reference,
@@ -79,12 +82,12 @@ def propose(
 
 @resolve.command("approve")
 @click.argument("reference")
-@click.option("--as", "checker", required=True, help="your name; not the maker's")
 @with_appcontext
 @refusing
-def approve(reference: str, checker: str) -> None:
+def approve(reference: str) -> None:
     """Approve the open proposal of another person; the money moves."""
     parts = runtime()
+    checker = acting(parts, *DECIDES).name
     state = parts.db.transact(
         lambda session: resolution.approve(
             session, parts.market, reference, checker=checker, now=datetime.now(UTC)
@@ -95,12 +98,13 @@ def approve(reference: str, checker: str) -> None:
 
 @resolve.command("withdraw")
 @click.argument("reference")
-@click.option("--as", "by", required=True, help="your name")
 @with_appcontext
 @refusing
-def withdraw(reference: str, by: str) -> None:
+def withdraw(reference: str) -> None:
     """Take the open proposal back; nothing moves."""
-    runtime().db.transact(
+    parts = runtime()
+    by = acting(parts, *DECIDES).name
+    parts.db.transact(
         lambda session: resolution.withdraw(session, reference, by=by, now=datetime.now(UTC))
     )
     click.echo(f"{reference}: proposal withdrawn")
@@ -131,6 +135,7 @@ def resume(code: str) -> None:
 
 def _set_paused(code: str, *, paused: bool) -> None:
     parts = runtime()
+    acting(parts, *DECIDES)
     if code not in parts.market.billers:
         raise DomainError("biller_unknown", known=", ".join(parts.market.billers))
     changed = parts.db.transact(lambda session: resolution.set_paused(session, code, paused=paused))

@@ -1,4 +1,4 @@
-"""`person show MSISDN`: where is my money, on one screen."""
+"""`person`: where is my money, on one screen; and proposals about a person."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
 from app import msisdn as numbers
+from app.cli.acting import propose
 from app.cli.output import happenings_table, refusing, runtime
 from app.errors import DomainError
-from app.staff import timeline
+from app.staff import decisions, timeline
 from app.staff.timeline import Happening
 from app.wallet import ledger, people
 from app.wallet.ledger import Balance
@@ -18,7 +19,7 @@ from app.wallet.people import Person
 
 @click.group("person")
 def person() -> None:
-    """Questions about one person."""
+    """One person: what happened, and what staff propose."""
 
 
 @person.command("show")
@@ -45,6 +46,31 @@ def show(msisdn: str) -> None:
     click.echo(f"{who.name}  {who.msisdn}  {who.role}  {who.state}  {who.language}  {who.tier}")
     click.echo(f"available {money(balance.available_minor)}  held {money(balance.held_minor)}\n")
     click.echo(happenings_table(happenings, parts.market))
+
+
+@person.command("suspend")
+@click.argument("msisdn")
+@click.option("--evidence", required=True, help="what happened, where, when, who said so")
+@with_appcontext
+@refusing
+def suspend(msisdn: str, evidence: str) -> None:
+    """Propose that a person moves no money until they are resumed."""
+    _propose("person_suspend", msisdn, evidence)
+
+
+@person.command("resume")
+@click.argument("msisdn")
+@click.option("--evidence", required=True, help="what was settled, where, when, by whom")
+@with_appcontext
+@refusing
+def resume(msisdn: str, evidence: str) -> None:
+    """Propose that a suspended person may move money again."""
+    _propose("person_resume", msisdn, evidence)
+
+
+def _propose(kind: str, msisdn: str, evidence: str) -> None:
+    number = numbers.parse(msisdn, runtime().market.region)
+    propose(kind, evidence, lambda session: decisions.about_person(session, kind, number))
 
 
 COMMANDS = (person,)

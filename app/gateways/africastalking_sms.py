@@ -35,6 +35,7 @@ ANSWER_SECONDS = 9.0  # of one try as a whole, so that a stop within 10 s can wa
 ANSWER_BYTES_MOST = 65_536
 WORD_CHARS_MOST = 64
 PROVIDER_ID_CHARS_MOST = 128
+_NUMBERS = re.compile(r"[0-9]{4,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +267,12 @@ def parse_delivery(form: Mapping[str, str]) -> DeliveryReport:
 
 
 def _unlisted(reason: str, answer: object) -> Unknown:
-    """An answer outside our tables, with its first words in the log."""
-    log.warning("sms_answer_unlisted", reason=reason, answer=mask_text(_line(answer, 120) or ""))
+    """An answer outside our tables, with its first words in the log.
+
+    Should it quote our message, then without its numbers: one may be a code that opens something.
+    """
+    words = _NUMBERS.sub("***", mask_text(_line(answer, 120) or ""))
+    log.warning("sms_answer_unlisted", reason=reason, answer=words)
     return Unknown(reason)
 
 

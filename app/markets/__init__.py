@@ -1,38 +1,72 @@
 """L1: one TOML file a market. Names, bands, percentages, limits and billers are data.
 
 `model.py` says what a market file may hold, with `rules.py` (people, agents) and `tariffs.py`;
-`demo.toml` is the market of `make run`.
+`demo.toml` is the market of `make run`, `demo_id.toml` another country's. What is wrong with a file
+is told by its line: `places.py` finds it, `refusals.py` says why.
 """
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from app.markets import refusals
 from app.markets.model import Biller, Market, Product
+from app.markets.places import line_of
 
 __all__ = ["Biller", "Market", "MarketError", "Product", "load"]
 FOLDER = Path(__file__).parent
 
 
 class MarketError(ValueError):
-    """A market file that cannot be used; the text names the file, the place and the reason."""
+    """A market file that cannot be used; the text names the file, the line and the reason."""
 
 
-def load(name_or_path: str) -> Market:
-    """The market of that name in this folder, or of that path. Raises MarketError."""
+def load(name_or_path: str, known: Mapping[str, Collection[str]] | None = None) -> Market:
+    """The market of that name in this folder, or of that path. Raises MarketError.
+
+    `known`: what exists of the things that a market lists, such as its gateways and languages.
+    """
+    path = _path(name_or_path)
+    text = _text(path)
+    try:
+        # By way of JSON, which pydantic reads strictly: text in quotes is never a number.
+        told = json.dumps(tomllib.loads(text), default=str)
+        market = Market.model_validate_json(told, strict=True)
+    except tomllib.TOMLDecodeError as error:
+        raise MarketError(f"{path}:{refusals.of_syntax(text, error)}") from error
+    except ValidationError as error:
+        raise MarketError(f"{path}:{refusals.of_values(text, error)}") from error
+    for key, names in (known or {}).items():
+        for index, name in enumerate(getattr(market, key)):
+            if name not in names:
+                reason = f"there is no {name!r}, only {', '.join(sorted(names))}"
+                line = line_of(text, (key, index))
+                raise MarketError(f"{path}:{refusals.of_place(line, (key,), reason)}")
+    return market
+
+
+def _path(name_or_path: str) -> Path:
     named = FOLDER / f"{name_or_path}.toml"
     path = named if named.exists() else Path(name_or_path)
+    if not path.exists():
+        names = ", ".join(sorted(one.stem for one in FOLDER.glob("*.toml")))
+        raise MarketError(
+            f"KIBANDA_MARKET is {name_or_path!r}: no market has this name, only {names}, "
+            "and no file is there"
+        )
+    return path
+
+
+def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return Market.model_validate(tomllib.load(file))
+        return path.read_bytes().decode()
     except OSError as error:
         raise MarketError(f"{path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise MarketError(f"{path}: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise MarketError(f"{path}: {place}: {first['msg']}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise MarketError(f"{path}:{line}: this is no UTF-8 text") from error

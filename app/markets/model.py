@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Literal, Self, get_args
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import phonenumbers
 from pydantic import AfterValidator, Field, model_validator
 
 from app.errors import DomainError
-from app.markets.rules import Agents, Limits, People, PinRules, Stops, Vouchers
-from app.markets.tables import Code, Seconds, Table
+from app.markets.places import Place
+from app.markets.rules import (
+    Agents,
+    DemoPerson,
+    Limits,
+    People,
+    PinRules,
+    Stops,
+    TrustAccount,
+    Vouchers,
+)
+from app.markets.tables import Code, Fault, Seconds, Table, unlike, written
 from app.markets.tariffs import Operation, Tariff, refuse_disorder
 from app.money import Currency
 
-
-def _no_key(number: str) -> str:
-    if number == "98":
-        raise ValueError("98 turns a page and can be no shortcut")
-    return number
-
-
-# Two digits or more, so that it is no key of a menu; 98 turns a page.
-ShortcutNumber = Annotated[str, Field(pattern=r"^[1-9]\d{1,3}$"), AfterValidator(_no_key)]
+# Two digits or more, so that it is no key of a menu.
+ShortcutNumber = Annotated[
+    str,
+    written(r"[1-9]\d{1,3}", "2 to 4 digits, the first no 0"),
+    AfterValidator(unlike("98", "98 turns a page and can be no shortcut")),
+]
+ServiceCode = Annotated[str, written(r"\*\d+(\*\d+)*#", "of the form *384*123#")]
+BILLS: tuple[Operation, ...] = ("bill_payment", "agent_bill")
+HIGHEST_PRICED: tuple[Operation, ...] = ("send", "voucher", "cash_in", "cash_out")
 
 
 class CurrencyTable(Table):
-    code: str = Field(pattern=r"^[A-Z]{3}$")
+    code: Annotated[str, written(r"[A-Z]{3}", "an ISO 4217 code such as KES")]
     exponent: int = Field(ge=0, le=3)
 
 
@@ -45,8 +57,10 @@ class Product(Table):
 
     @model_validator(mode="after")
     def _range(self) -> Self:
-        if self.min_minor > self.max_minor or self.min_minor % self.step_minor:
-            raise ValueError("min_minor must be a multiple of step_minor and at most max_minor")
+        if self.min_minor > self.max_minor:
+            raise Fault("must be at most max_minor", "min_minor")
+        if self.min_minor % self.step_minor:
+            raise Fault("must be a multiple of step_minor", "min_minor")
         return self
 
 
@@ -73,14 +87,15 @@ class Biller(Table):
         # Asking a Digiflazz-like biller IS sending the purchase again; past its horizon the
         # same reference buys anew, so our asking must have ended long before.
         if self.manual_after_seconds >= self.ask_horizon_seconds:
-            raise ValueError("manual_after_seconds must end before ask_horizon_seconds")
-        refusals = {*self.refused_codes, *self.refused_first_codes}
-        if refusals & {"00", "03"}:
-            raise ValueError("a pending or successful code cannot mean refused")
-        if "49" in refusals:
-            raise ValueError("49, a duplicate reference, says nothing about the first request")
+            raise Fault("must end before ask_horizon_seconds", "manual_after_seconds")
+        for key in ("refused_codes", "refused_first_codes"):
+            codes: tuple[str, ...] = getattr(self, key)
+            if {*codes} & {"00", "03"}:
+                raise Fault("a pending or successful code cannot mean refused", key)
+            if "49" in codes:
+                raise Fault("49, a duplicate reference, says nothing about the first request", key)
         if set(self.refused_codes) & set(self.refused_first_codes):
-            raise ValueError("a code stands in refused_codes and in refused_first_codes")
+            raise Fault("a code stands in refused_codes too", "refused_first_codes")
         return self
 
 
@@ -90,11 +105,11 @@ class Market(Table):
     code: Code
     name: str
     demo: bool = False
-    region: str = Field(pattern=r"^[A-Z]{2}$")
+    region: str
     timezone: str
     languages: tuple[str, ...] = Field(min_length=1)
     care_number: str = Field(max_length=15)
-    service_codes: tuple[str, ...] = Field(min_length=1)
+    service_codes: tuple[ServiceCode, ...] = Field(min_length=1)
     gateways: tuple[Code, ...] = Field(min_length=1)  # app/gateways/table.py knows which exist
     currency_table: CurrencyTable = Field(alias="currency")
     pin: PinRules
@@ -110,7 +125,9 @@ class Market(Table):
     vouchers: Vouchers
     stops: Stops
     agents: Agents
+    trust: TrustAccount
     billers: dict[Code, Biller]
+    demo_people: tuple[DemoPerson, ...] = ()
 
     @property
     def currency(self) -> Currency:
@@ -151,47 +168,66 @@ class Market(Table):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        _ = self.zone
-        for name, tier in (
-            ("default_tier", self.default_tier),
-            ("people.assisted_tier", self.people.assisted_tier),
-        ):
+        self._refuse_nowhere()
+        for place in (("default_tier",), ("people", "assisted_tier")):
+            tier = self.people.assisted_tier if len(place) == 2 else self.default_tier
             if tier not in self.tiers:
-                raise ValueError(f"{name} {tier!r} is not among the tiers")
+                raise Fault(f"{tier!r} is not among the tiers", *place)
+        for index, person in enumerate(self.demo_people):
+            if person.language not in self.languages:
+                raise Fault("is none of the languages", "demo_people", index, "language")
         self._refuse_unpriced()
-        for code in self.service_codes:
-            if not re.fullmatch(r"\*\d+(\*\d+)*#", code):
-                raise ValueError(f"service code {code!r} is not of the form *384*123#")
-        products = [product for biller in self.billers.values() for product in biller.products]
-        codes = [product.code for product in products]
-        if len(codes) != len(set(codes)):
-            raise ValueError("a product code stands in two billers")
-        shortcuts = [product.shortcut for product in products if product.shortcut]
-        shortcuts += self.retired_shortcuts
-        if len(shortcuts) != len(set(shortcuts)):
-            raise ValueError("a shortcut stands twice or was retired: printed codes keep their use")
-        for biller in self.billers.values():
-            for product in biller.products:
-                if product.step_minor % self.currency.minor_per_major:
-                    # This family writes amounts in whole currency units.
-                    raise ValueError(f"step_minor of {product.code} is not whole units")
+        self._refuse_odd_products()
         return self
+
+    def _refuse_nowhere(self) -> None:
+        try:
+            _ = self.zone
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise Fault("must be a time zone such as Africa/Nairobi", "timezone") from error
+        if not phonenumbers.country_code_for_region(self.region):
+            raise Fault("must be an ISO 3166 country such as KE", "region")
 
     def _refuse_unpriced(self) -> None:
         """Every operation has a price for every amount that can be asked for."""
         operations: tuple[Operation, ...] = get_args(Operation)
         for operation in operations:
             if operation not in self.tariffs:
-                raise ValueError(f"tariffs.{operation} is missing")
+                raise Fault("is missing", "tariffs", operation)
             refuse_disorder(operation, self.tariffs[operation])
-        bills = [*self.tariffs["bill_payment"], *self.tariffs["agent_bill"]]
-        top = min(tariff.most_minor for tariff in bills)
-        for biller in self.billers.values():
-            for product in biller.products:
-                if product.max_minor > top:
-                    raise ValueError(f"no fee band reaches the max_minor of {product.code}")
         most = max(tier.per_transaction_minor for tier in self.tiers.values())
-        for operation in ("send", "voucher", "cash_in", "cash_out"):
-            for tariff in self.tariffs[operation]:
-                if tariff.most_minor < most:
-                    raise ValueError(f"no fee band of tariffs.{operation} reaches {most}")
+        for operation in HIGHEST_PRICED:
+            self._refuse_below(most, operation, "the largest per_transaction_minor")
+        for operation in BILLS:
+            for index, tariff in enumerate(self.tariffs[operation]):
+                if tariff.payer != "sender":
+                    reason = "must be 'sender': a biller gets the whole amount"
+                    raise Fault(reason, "tariffs", operation, index, "payer")
+            for _, product in self._placed_products():
+                self._refuse_below(product.max_minor, operation, f"max_minor of {product.code}")
+
+    def _refuse_below(self, amount_minor: int, operation: Operation, what: str) -> None:
+        for index, tariff in enumerate(self.tariffs[operation]):
+            if tariff.most_minor < amount_minor:
+                reason = f"no band reaches {amount_minor}, {what}"
+                raise Fault(reason, "tariffs", operation, index, "bands")
+
+    def _refuse_odd_products(self) -> None:
+        codes: Counter[str] = Counter()
+        shortcuts = Counter(self.retired_shortcuts)
+        for place, product in self._placed_products():
+            codes[product.code] += 1
+            shortcuts[product.shortcut or ""] += product.shortcut is not None
+            if codes[product.code] > 1:
+                raise Fault("another product has this code", *place, "code")
+            if shortcuts[product.shortcut or ""] > 1:
+                reason = "is in use or was retired: printed codes keep their use"
+                raise Fault(reason, *place, "shortcut")
+            if product.step_minor % self.currency.minor_per_major:
+                # This family writes amounts in whole currency units.
+                raise Fault(f"must be whole {self.currency.code}", *place, "step_minor")
+
+    def _placed_products(self) -> Iterator[tuple[Place, Product]]:
+        for code, biller in self.billers.items():
+            for index, product in enumerate(biller.products):
+                yield ("billers", code, "products", index), product

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.markets.tables import Minor, Seconds, Table
+from app.markets.tables import Code, Fault, Minor, Seconds, Table, written
 
 
 class PinRules(Table):
@@ -31,14 +31,30 @@ class Limits(Table):
 
     @model_validator(mode="after")
     def _rise(self) -> Self:
-        if not self.per_transaction_minor <= self.per_day_minor <= self.per_month_minor:
-            raise ValueError("per_transaction_minor, per_day_minor, per_month_minor must rise")
+        if self.per_day_minor < self.per_transaction_minor:
+            raise Fault("must be at least per_transaction_minor", "per_day_minor")
+        if self.per_month_minor < self.per_day_minor:
+            raise Fault("must be at least per_day_minor", "per_month_minor")
+        return self
+
+
+class IdKind(Table):
+    """One sort of identity document: how long its number is, in letters and digits."""
+
+    least_chars: int = Field(ge=4, le=40)
+    most_chars: int = Field(ge=4, le=40)
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.least_chars > self.most_chars:
+            raise Fault("must be at most most_chars", "least_chars")
         return self
 
 
 class People(Table):
     """Registration and one-time codes of people."""
 
+    id_kinds: dict[Code, IdKind] = Field(min_length=1)
     assisted_tier: str  # of whom an agent registers with an identity document
     dormant_days: int = Field(ge=30, le=3650)
     otp_seconds: int = Field(gt=0, le=600)
@@ -79,5 +95,22 @@ class Agents(Table):
     @model_validator(mode="after")
     def _step(self) -> Self:
         if self.least_minor % self.step_minor:
-            raise ValueError("least_minor must be a multiple of step_minor")
+            raise Fault("must be a multiple of step_minor", "least_minor")
         return self
+
+
+class TrustAccount(Table):
+    """When what should have moved on by itself becomes an alarm: see `flask trust`."""
+
+    unmatched_alarm_days: int = Field(ge=1, le=90)  # lines of the bank's statement
+    suspense_alarm_days: int = Field(ge=1, le=90)  # suspense, deposits and payouts on their way
+
+
+class DemoPerson(Table):
+    """Somebody of a demo market; an agent's balance is its float."""
+
+    msisdn: Annotated[str, written(r"\+[1-9]\d{6,14}", "a number such as +254711000001")]
+    name: str = Field(min_length=2, max_length=40)
+    language: str
+    role: Literal["customer", "agent", "super_agent"] = "customer"
+    balance_minor: Minor

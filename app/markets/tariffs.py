@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.markets.tables import BasisPoints, Minor, Table
+from app.markets.tables import BasisPoints, Fault, Minor, Table
 from app.money import part_included, round_down, round_half_up, share
 
 Operation = Literal[
@@ -76,13 +76,13 @@ class Tariff(Table):
 
     @model_validator(mode="after")
     def _bands_fit(self) -> Self:
-        tops = [band.up_to_minor for band in self.bands]
-        if tops != sorted(set(tops)):
-            raise ValueError("bands must rise in up_to_minor")
         least = 1
-        for band in self.bands:
+        for index, band in enumerate(self.bands):
+            if band.up_to_minor < least:
+                raise Fault("must be above the band before it", "bands", index, "up_to_minor")
             if self.payer == "receiver" and band.fee_minor >= least and band.fee_minor:
-                raise ValueError(f"the fee of the band from {least} eats the whole amount")
+                reason = f"eats the whole of an amount of {least}, which the receiver pays it from"
+                raise Fault(reason, "bands", index, "fee_minor")
             least = band.up_to_minor + 1
         return self
 
@@ -109,7 +109,10 @@ class Tariff(Table):
 
 
 def refuse_disorder(operation: str, tariffs: Sequence[Tariff]) -> None:
-    """Raises ValueError for price lists of an operation that do not follow each other in time."""
-    starts = [tariff.effective_from for tariff in tariffs]
-    if not starts or starts != sorted(set(starts)):
-        raise ValueError(f"tariffs.{operation} must rise in effective_from, one at least")
+    """Raises Fault for price lists of an operation that do not follow each other in time."""
+    if not tariffs:
+        raise Fault("must have one price list at least", "tariffs", operation)
+    for index in range(1, len(tariffs)):
+        if tariffs[index].effective_from <= tariffs[index - 1].effective_from:
+            place = ("tariffs", operation, index, "effective_from")
+            raise Fault("must be after the price list before it", *place)

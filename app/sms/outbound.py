@@ -22,10 +22,11 @@ from app.errors import DomainError
 from app.gateways.africastalking_sms import Outcome, Refused, Taken
 from app.markets import Market
 from app.notices import Message
-from app.sms import tries
+from app.sms import receipts, tries
 from app.sms.tries import Claim
 from app.telemetry import log
 from app.text import Catalogues
+from app.wallet.codes import Codes
 
 THREADS = 8
 DRAIN_SECONDS = 20.0
@@ -53,6 +54,8 @@ class Runtime(Protocol):
     def market(self) -> Market: ...
     @property
     def catalogues(self) -> Catalogues: ...
+    @property
+    def codes(self) -> Codes: ...
     @property
     def sms_gateway(self) -> SmsGateway: ...
 
@@ -115,12 +118,19 @@ def _claim(runtime: Runtime, most: int) -> tuple[Claim, ...]:
 
 def _deliver(runtime: Runtime, claim: Claim) -> Outcome:
     """One try from its claim to its record; runs in a thread of the drain."""
-    outcome = runtime.sms_gateway.send(claim.msisdn, claim.text)
+    outcome = runtime.sms_gateway.send(claim.msisdn, _filled(runtime, claim))
     TRIES.labels(type(outcome).__name__.lower()).inc()
     if isinstance(outcome, Taken):
         failpoints.reach("sms.after_send")
     _record(runtime.db, claim, outcome)
     return outcome
+
+
+def _filled(runtime: Runtime, claim: Claim) -> str:
+    """The text as it goes out. A code is written here, for the call of the gateway alone."""
+    if claim.code is None:
+        return claim.text
+    return claim.text.replace(receipts.CODE_MARK, runtime.codes.digits(claim.code))
 
 
 def _record(db: Database, claim: Claim, outcome: Outcome) -> None:

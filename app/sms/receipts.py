@@ -18,15 +18,19 @@ from app.billers import tokens
 from app.markets import Market
 from app.text import Catalogues
 from app.text.width import GSM7_BASIC, clip, is_gsm7, septets, sms_parts
+from app.wallet.codes import DIGITS_MOST as CODE_DIGITS_MOST
 
 ROOM = "sms."
 BILLS = ("bill_payment", "agent_bill")
-# The sentences of a payment, by how many tokens the biller gave for it. Every other kind has the
-# sentence of its name, and a sentence is all that a new kind needs.
-_PAID = {0: "payment_paid_no_token", 1: "payment_paid"}
-_PAID_MORE = "payment_paid_tokens"
-_VARIANTS = (_PAID[0], _PAID_MORE)
+# What tells of a sale has three sentences, by how many tokens the biller gave for it: none, one,
+# more. Every other kind has the sentence of its name, which is all that a new kind needs.
+_SOLD = ("payment_paid", "bill_paid_for_you")
+_NO_TOKEN, _TOKENS = "_no_token", "_tokens"
+_VARIANTS = tuple(kind + end for kind in _SOLD for end in (_NO_TOKEN, _TOKENS))
 TOKENS_MOST = 3  # two of a key change, one of credit (IEC 62055-41)
+# Stands in the stored text where the sender puts a one-time code. No fact can hold it: names lose
+# their braces.
+CODE_MARK = "{code}"
 _CHARS_MOST = {"name": 20, "product": 20, "customer_no": 20, "reference": 12, "service_code": 20}
 _OTHER_CHARS_MOST = 20
 WIDE_PARTS_MOST = 3
@@ -93,7 +97,7 @@ def _too_wide(text: str, *, wide: bool) -> str:
 def longest_facts(market: Market, sentence: str) -> dict[str, Any]:
     """Facts of every kind, each as long as this market lets it be in that sentence."""
     products = [product for biller in market.billers.values() for product in biller.products]
-    bill = sentence.startswith("payment_")
+    bill = sentence.startswith(("payment_", "bill_"))
     amount = max(tier.per_transaction_minor for tier in market.tiers.values())
     if bill:
         amount = max(product.max_minor for product in products)
@@ -111,25 +115,32 @@ def longest_facts(market: Market, sentence: str) -> dict[str, Any]:
         "fee_minor": fee,
         "total_minor": amount + fee,
         "balance_minor": balance,
+        "received_minor": amount,
+        "held_minor": amount,
+        "float_minor": max(tariff.most_minor for tariff in market.tariffs["float_move"]),
         "token": str(tokens.LARGEST),
         "tokens": [str(tokens.LARGEST)] * TOKENS_MOST,
         "reference": "M" * 10,
         "product": max((product.name for product in products), key=len),
         "customer_no": "8" * max(product.customer_digits for product in products),
         "name": "M" * 40,
+        "agent": "8" * 6,
+        "to": "8" * 15,
         "service_code": max(market.service_codes, key=len),
+        "code": "8" * CODE_DIGITS_MOST,
         "minutes": market.pin.lock_seconds // 60,
         "at": "2026-12-28T23:58:00+00:00",
+        "until": "2026-12-28T23:58:00+00:00",
     }
 
 
 def _sentence(kind: str, facts: Mapping[str, Any]) -> str:
     if kind in _VARIANTS:
         raise ValueError("no kind of its own")
-    if kind != "payment_paid":
+    if kind not in _SOLD:
         return kind
     count = len(facts["tokens"]) if "tokens" in facts else 1
-    return _PAID.get(count, _PAID_MORE)
+    return kind + {0: _NO_TOKEN, 1: ""}.get(count, _TOKENS)
 
 
 def _words(market: Market, facts: Mapping[str, Any], *, wide: bool) -> dict[str, str]:
@@ -139,7 +150,7 @@ def _words(market: Market, facts: Mapping[str, Any], *, wide: bool) -> dict[str,
     for name, value in facts.items():
         if name.endswith("_minor"):
             words[name.removesuffix("_minor")] = market.currency.format(value)
-        elif name == "at":
+        elif name in ("at", "until"):
             local = datetime.fromisoformat(value).astimezone(market.zone)
             words[name] = local.strftime("%d/%m %H:%M")
         elif name == "tokens":
@@ -151,6 +162,8 @@ def _words(market: Market, facts: Mapping[str, Any], *, wide: bool) -> dict[str,
             words[name] = _token(value)
         else:
             words[name] = written(str(value), _CHARS_MOST.get(name, _OTHER_CHARS_MOST))
+    if "code_id" in facts:
+        words["code"] = CODE_MARK
     return words
 
 
@@ -172,7 +185,7 @@ def lettered(value: str, most: int) -> str:
     kept = "".join(
         char
         for char in clip(value, len(value) + 1)
-        if char.isprintable() and ord(char) <= _BASIC_PLANE_END
+        if char.isprintable() and ord(char) <= _BASIC_PLANE_END and char not in "{}"
     )
     return clip(kept, most)
 

@@ -13,6 +13,8 @@
    is a repeat. A try that certainly was not taken is neither.
 4. Certain failures are tried again soon; doubts ever more slowly, for each may be one more SMS
    on the phone. Both end with the message's age, but never before its first try.
+5. A one-time code is in no stored text: a mark stands there, and the sender fills it in. It is
+   derived, so a repeat is the same bytes. A code that is over is not sent any more.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
+from app.errors import DomainError
 from app.gateways.africastalking_sms import Outcome, Refused, Taken, Unknown
 from app.markets import Market
 from app.notices import Message
@@ -32,6 +36,8 @@ from app.sms import delivery, receipts
 from app.sms.receipts import ReceiptError
 from app.telemetry import log
 from app.text import Catalogues
+from app.wallet import codes
+from app.wallet.codes import Code
 
 LEASE_SECONDS = 30  # a try ends well within: the gateway bounds its connection and its answer
 REFUSED_WAITS_SECONDS = (2, 5, 15, 30, 60, 120, 300, 600)  # the last one repeats, here and below
@@ -42,12 +48,16 @@ GIVE_UP_AFTER = timedelta(hours=72)
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Claim:
-    """One try that this process may make. It has no repr: the text may hold a token."""
+    """One try that this process may make. It has no repr: the text may hold a token.
+
+    With a `code` the text holds `receipts.CODE_MARK` where its digits belong.
+    """
 
     message_id: UUID
     fence: int
     msisdn: str
     text: str
+    code: Code | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +79,8 @@ def claim(session: Session, catalogues: Catalogues, market: Market, most: int) -
         .with_for_update(skip_locked=True)
     )
     found = session.scalars(due).all()
-    tries = tuple(_claim(message, now) for message in found if _is_ready(message, now)
-                  and _has_text(message, catalogues, market, now))  # fmt: skip
-    return Claims(tries, _given_up(found))
+    tries = (_try(session, message, catalogues, market, now) for message in found)
+    return Claims(tuple(claim for claim in tries if claim), _given_up(found))
 
 
 def record(session: Session, claimed: Claim, outcome: Outcome) -> Message | None:
@@ -105,6 +114,26 @@ def settle(message: Message, outcome: Outcome, now: datetime) -> None:
             _later(message, _nth(DOUBT_WAITS_SECONDS, message.doubts), reason, now)
 
 
+def _try(
+    session: Session, message: Message, catalogues: Catalogues, market: Market, now: datetime
+) -> Claim | None:
+    """The claim of a due message; None for one that has to wait, or is over."""
+    if not _is_ready(message, now) or not _has_text(message, catalogues, market, now):
+        return None
+    if "code_id" not in message.facts:
+        return _claim(message, None, now)
+    try:
+        code = codes.outgoing(session, UUID(message.facts["code_id"]))
+    except DomainError as over:
+        message.state, message.due_at, message.last_error = "gave_up", None, over.code
+        log.info("sms_code_over", message_id=str(message.id), reason=over.code)
+        return None
+    except (ValueError, TypeError, AttributeError, NoResultFound) as error:
+        _unwritable(message, type(error).__name__, now)
+        return None
+    return _claim(message, code, now)
+
+
 def _is_ready(message: Message, now: datetime) -> bool:
     """Whether a due message may be tried now. One whose worker died may have to wait longer."""
     if message.state == "due":
@@ -124,19 +153,23 @@ def _has_text(message: Message, catalogues: Catalogues, market: Market, now: dat
             catalogues, market, message.kind, message.language, message.facts
         )
     except ReceiptError as error:
-        log.error("sms_unwritable", message_id=str(message.id), reason=str(error))
-        _later(message, UNWRITABLE_WAIT_SECONDS, "unwritable", now)
+        _unwritable(message, str(error), now)
         return False
     return True
 
 
-def _claim(message: Message, now: datetime) -> Claim:
+def _unwritable(message: Message, why: str, now: datetime) -> None:
+    log.error("sms_unwritable", message_id=str(message.id), reason=why)
+    _later(message, UNWRITABLE_WAIT_SECONDS, "unwritable", now)
+
+
+def _claim(message: Message, code: Code | None, now: datetime) -> Claim:
     assert message.text is not None, "a message is written before it is claimed"
     message.state = "sending"
     message.attempts += 1
     message.fence += 1
     message.lease_until = message.due_at = now + timedelta(seconds=LEASE_SECONDS)
-    return Claim(message.id, message.fence, message.msisdn, message.text)
+    return Claim(message.id, message.fence, message.msisdn, message.text, code)
 
 
 def _later(message: Message, seconds: int, reason: str, now: datetime) -> None:
@@ -148,7 +181,12 @@ def _later(message: Message, seconds: int, reason: str, now: datetime) -> None:
 
 
 def _given_up(messages: Sequence[Message]) -> tuple[str, ...]:
-    return tuple(message.kind for message in messages if message.state == "gave_up")
+    """The kinds that somebody waits for. A code that was used, or replaced, has been had."""
+    return tuple(
+        message.kind
+        for message in messages
+        if message.state == "gave_up" and message.last_error != "code_used"
+    )
 
 
 def _nth(waits: tuple[int, ...], count: int) -> int:

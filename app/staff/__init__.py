@@ -1,4 +1,6 @@
-"""L7: what the operator's staff ask: how is the system, what became of this payment or person.
+"""L7: the operator's staff: what they ask, who they are, what two of them decide.
 
-Read-only questions over the tables, used by the command line and by the health views.
+`status` and `timeline` read: how is the system, what became of this payment or person. `accounts`,
+`credentials` and `sessions` say who acts; `cases` and `decisions` are proposals that another
+approves. The command line uses all of it, and the console will.
 """

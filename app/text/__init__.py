@@ -50,6 +50,11 @@ class Catalogues:
         return {name for _, name, _, _ in parts if name}
 
 
+def known_languages() -> list[str]:
+    """The languages that have a catalogue."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/menus.toml"))
+
+
 @cache
 def _load(language: str) -> dict[str, str]:
     sentences: dict[str, str] = {}

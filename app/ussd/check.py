@@ -33,7 +33,8 @@ MENUS_ROOM = "menus."
 ENGINE_KEYS = tuple(
     f"{ENGINE_ROOM}{name}"
     for name in (
-        "back", "home", "more", "choose", "changed", "search", "no_match", "pin_form", "too_many",
+        "back", "home", "more", "choose", "changed", "search", "no_match", "pin_form", "code_form",
+        "too_many",
         "dial_again", "busy", "refused", "away", "database_away", "outcome_unknown", "error",
     )
 )  # fmt: skip

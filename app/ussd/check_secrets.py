@@ -59,8 +59,9 @@ def _private(book: Book) -> Iterator[Problem]:
 
 
 def _checked(book: Book) -> list[str]:
-    """The Secrets that look at a PIN; one that is being chosen proves nothing."""
-    return [name for name in named(book, Secret) if not getattr(book.states[name], "new", False)]
+    """The Secrets that look at a PIN; one that is being chosen, or a code, proves nothing."""
+    secrets = [state for state in book.states.values() if isinstance(state, Secret)]
+    return [state.name for state in secrets if not state.new and state.digits is None]
 
 
 def _first(book: Book) -> Iterator[Problem]:

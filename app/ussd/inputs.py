@@ -9,7 +9,7 @@ from typing import Any
 from app.ussd.hop import Hop, S
 from app.ussd.live import Live
 from app.ussd.screens import item_digest, visible_options
-from app.ussd.states import Item, Menu, Pick
+from app.ussd.states import Item, Menu, Pick, Secret
 
 ITEMS_MOST = 50
 SEARCH_MOST = 20  # letters
@@ -33,10 +33,11 @@ def number(typed: str) -> int:
     return 0
 
 
-def pin(typed: str, digits: int) -> str:
-    """What has the form of a PIN. Raises AskAgain; the input is in no exception."""
+def secret(state: Secret[S], typed: str, pin_digits: int) -> str:
+    """What has the form of the PIN or code. Raises AskAgain; the input is in no exception."""
+    digits = state.digits or pin_digits
     if len(typed) != digits or not (typed.isascii() and typed.isdecimal()):
-        raise AskAgain("engine.pin_form", digits=digits)
+        raise AskAgain("engine.code_form" if state.digits else "engine.pin_form", digits=digits)
     return typed
 
 

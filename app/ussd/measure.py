@@ -47,7 +47,9 @@ class Measure:
         rows = self._rows(state)
         line = self._footer(end=isinstance(state, End), first=first)
         yield from self._screen(state.text, self._say(state.text), rows, line, most)
-        own = ["engine.pin_form"] if isinstance(state, Secret) else []
+        own = []
+        if isinstance(state, Secret):
+            own = ["engine.code_form" if state.digits else "engine.pin_form"]
         for key in [*own, *(f"refusals.{code}" for code in getattr(state, "refusals", ()))]:
             if isinstance(state, Ask | Secret):
                 asked = f"{self._say(key)}\n{self._say(state.again or state.text)}"

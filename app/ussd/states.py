@@ -119,7 +119,8 @@ class Ask(Generic[S, V]):
 
 @dataclass(frozen=True)
 class Secret(Generic[S]):
-    """A question whose answer is a PIN: digits, `market.pin.length` of them.
+    """A question whose answer is a PIN: digits, `market.pin.length` of them. With `digits` it is
+    another secret of so many, a code that came by SMS; it opens nothing that needs a PIN.
 
     The PIN is given to `accept` and to nothing else; keep the first of two with `hop.seal`. A
     wrong PIN is `DomainError("pin_wrong", left=2)` with `pin_wrong` in `refusals`, a locked one
@@ -145,6 +146,7 @@ class Secret(Generic[S]):
     pages: bool = False
     resume: str | None = None
     new: bool = False
+    digits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from app.errors import DomainError, OutcomeUnknown
 from app.gateways.wire import UssdGateway
 from app.telemetry import refused
 from app.ussd.hop import Hop, MenuError, S
-from app.ussd.inputs import AskAgain, choose, go_on, items_of, picked, pin, shown_lines
+from app.ussd.inputs import AskAgain, choose, go_on, items_of, picked, secret, shown_lines
 from app.ussd.live import Live
 from app.ussd.menubook import MenuBook
 from app.ussd.screens import Answer, Composer, Shown, with_screen
@@ -191,10 +191,10 @@ class Walk(Generic[S]):
         if isinstance(state, Resume):
             return self._continue() if go_on(typed) else state.again
         if isinstance(state, Secret):
-            secret = pin(typed, hop.market.pin.length)
+            given = secret(state, typed, hop.market.pin.length)
             self.private = True
             self._live.spent = self._live.spent or not state.new
-            return self._call(state, partial(state.accept, hop, secret))
+            return self._call(state, partial(state.accept, hop, given))
         if isinstance(state, Ask):
             return self._call(state, partial(state.accept, hop, state.parse(hop, typed)))
         value = picked(state, hop, self._live, typed)

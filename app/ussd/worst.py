@@ -12,6 +12,7 @@ from app.markets import Market
 from app.text import Catalogues
 
 NAME_CHARS = 20  # billers' and people's names are clipped to this before they are shown
+TURNOVER_TIMES = 10  # a digit more than the largest balance
 TOKENS_MOST = 3  # two key-change tokens before the credit token (IEC 62055-41)
 
 
@@ -36,18 +37,31 @@ def _text(value: str) -> Sample:
     return lambda _: value
 
 
+def _top_minor(context: Context) -> int:
+    return max(tier.balance_minor for tier in context.market.tiers.values())
+
+
 def _money(context: Context) -> str:
-    """The largest balance of any tier, with its last unit, is the widest amount there is."""
-    top = max(tier.balance_minor for tier in context.market.tiers.values())
-    return context.market.currency.format(top)
+    """The largest balance of any tier, with its last unit, is the widest amount of a person."""
+    return context.market.currency.format(_top_minor(context))
 
 
-def _longest(room: str) -> Sample:
-    """The longest sentence of a table of the catalogue, itself with worst values."""
+def _turnover(context: Context) -> str:
+    """What goes through an agent's hands in a day may be more than any balance."""
+    return context.market.currency.format(TURNOVER_TIMES * _top_minor(context))
+
+
+def _net_turnover(context: Context) -> str:
+    """The same, where what went out is subtracted from what came in."""
+    return context.market.currency.format(-TURNOVER_TIMES * _top_minor(context))
+
+
+def _longest(*rooms: str) -> Sample:
+    """The longest sentence of these tables of the catalogue, itself with worst values."""
 
     def sample(context: Context) -> str:
         catalogues, language = context.catalogues, context.language
-        keys = [key for key in catalogues.keys(language) if key.startswith(room)]
+        keys = [key for key in catalogues.keys(language) if key.startswith(rooms)]
         said = (
             catalogues.say(language, key, samples(context, catalogues.placeholders(language, key)))
             for key in keys
@@ -94,12 +108,19 @@ WORST: dict[str, Sample] = {
     "available": _money,
     "balance": _money,
     "bands": _bands,
+    "bills": _turnover,
     "care": lambda context: context.market.care_number,
+    "closing": _money,
     "code": lambda context: max(context.market.service_codes, key=len),
+    "code_minutes": _text("10"),
+    "count": _text("9999"),
     "customer_no": _customer_no,
+    "date": _text("31/12/2026"),
     "day": _money,  # a date in lists, the daily limit elsewhere; money is the wider one
     "digits": lambda context: str(context.market.pin.length),
+    "earned": _money,
     "fee": _money,
+    "given": _turnover,
     "held": _money,
     "least": _money,
     "left": lambda context: str(context.market.pin.tries),
@@ -108,18 +129,27 @@ WORST: dict[str, Sample] = {
     ),
     "month": _money,
     "most": _money,
+    "moved": _net_turnover,
     "name": _text("W" * NAME_CHARS),
     "news": _news,
-    "number": lambda context: max(context.market.shortcuts, key=len, default=""),
+    "number": _text("482910"),  # an agent's code; the number of a shortcut is shorter
     "once": _money,
+    "opening": _money,
+    "paid": _money,
     "product": _product,
     "reference": _text("8WWWWWWW"),
-    "state": _longest("menus.state."),
+    "received": _money,
+    "state": _longest("menus.state.", "menus.moved."),
     "stem": lambda context: max(context.market.service_codes, key=len).removesuffix("#"),
     "step": _money,
+    "taken": _turnover,
+    "time": _text("31/12 23:59"),
+    "to": _text("6281234567890"),  # a phone number; an agent's code is shorter
+    "today": _money,
     "token": _text(_TOKEN),
     "tokens": _text("\n".join([_TOKEN] * TOKENS_MOST)),
     "total": _money,
     "up_to": _money,
+    "waiting": _money,
     "wallet": _money,
 }

@@ -24,6 +24,7 @@ BALANCES = """SELECT a.id, a.held, a.floor_minor, a.house, a.balance + coalesce(
 ROLL_UP = "SELECT roll_up_v1(%s::int)"
 MAKE_PARTITIONS = "SELECT make_partitions_v1(%s, %s::int)"
 OVER_CEILING = "SELECT over_ceiling_v1(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])"
+LOCK_ACCOUNTS = "SELECT lock_accounts_v1(%s::bigint[])"
 ROLL_UP_AT_MOST = 50_000
 OPERATOR = UUID(int=1)  # owner of the operator's own account: it has a floor, unlike the house
 
@@ -99,6 +100,13 @@ def over_ceiling(
         session, OVER_CEILING, (array(touched), array(into), array(amounts), array(ceilings))
     )
     return None if over is None else int(over)
+
+
+def lock_accounts(session: Session, account_ids: Sequence[int]) -> None:
+    """Lock accounts by id, ahead of several calls of this transaction that touch them: what is read
+    of them from now on stays so.
+    """
+    call(session, LOCK_ACCOUNTS, (array(account_ids),))
 
 
 def balance(session: Session, account_id: int) -> Balance:

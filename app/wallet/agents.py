@@ -24,6 +24,7 @@ from app.wallet.people import Person
 
 CODE_DIGITS = 6
 CODE_TRIES = 20
+NAME_LEAST, NAME_MOST = 2, 40  # what is painted on the kiosk
 
 
 class AgentRow(Base):
@@ -45,7 +46,7 @@ class AgentRow(Base):
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent with its person: where its SMS go, in which language."""
+    """An agent with its person: where its SMS go, in which language, and whether it may act."""
 
     id: UUID
     code: str
@@ -55,6 +56,7 @@ class Agent:
     float_id: int
     state: str
     person_id: UUID
+    person_state: str
     msisdn: str
     language: str
 
@@ -69,6 +71,24 @@ def get(session: Session, agent_id: UUID) -> Agent:
     found = _one(session, AgentRow.id == agent_id)
     assert found, f"no agent {agent_id}"
     return found
+
+
+def of_float(session: Session, float_id: int) -> Agent:
+    """The agent whose float an account is."""
+    found = _one(session, AgentRow.float_id == float_id)
+    assert found, f"no agent has the float {float_id}"
+    return found
+
+
+def locked_for_payment(session: Session, agent_id: UUID) -> Agent:
+    """The agent, whose state cannot change before this transaction ends.
+
+    It is the person's row that is locked, shared, as `set_state` locks it too: the agent's own row
+    stays free for what the counter notes in it while the accounts are locked already.
+    """
+    locked = _JOINED.where(AgentRow.id == agent_id).with_for_update(read=True, of=Person)
+    found = session.execute(locked, execution_options={"populate_existing": True}).one()
+    return _agent(*found)
 
 
 def of_code(session: Session, code: str) -> Agent:
@@ -93,9 +113,14 @@ def written(typed: str) -> str:
     return code
 
 
+def is_active(agent: Agent) -> bool:
+    """Whether the agent may act: so must its person."""
+    return agent.state == agent.person_state == "active"
+
+
 def refuse_inactive(agent: Agent) -> None:
     """Raises DomainError `agent_suspended`."""
-    if agent.state != "active":
+    if not is_active(agent):
         raise DomainError("agent_suspended")
 
 
@@ -111,13 +136,19 @@ def appoint(
 ) -> Agent:
     """Make a person an agent with an empty float.
 
-    Raises DomainError `already_agent`, or `not_super_agent` for a parent that is none.
+    Raises DomainError `person_suspended`, `already_agent`, `name_invalid`, `not_super_agent` (the
+    parent is none, or the new one would be one below another), `agent_suspended` (the parent is).
     """
+    person = _person_alone(session, person.id)
+    people.refuse_inactive(person)
     if of_person(session, person.id):
         raise DomainError("already_agent")
-    if parent is not None and (not parent.is_super or is_super):
-        raise DomainError("not_super_agent")
-    people.refuse_inactive(person)
+    if not NAME_LEAST <= len(name) <= NAME_MOST:
+        raise DomainError("name_invalid")
+    if parent is not None:
+        if not parent.is_super or is_super:
+            raise DomainError("not_super_agent")
+        refuse_inactive(parent)
     agent_id = new_key()
     float_id = ledger.open_account(
         session, kind="float", currency=currency, owner_kind="agent", owner_id=agent_id
@@ -140,7 +171,15 @@ def appoint(
 
 
 def set_state(session: Session, agent_id: UUID, state: str) -> None:
+    """`active`, `suspended` or `closed`; waits for what the agent is doing at this moment."""
+    _person_alone(session, get(session, agent_id).person_id)
     session.execute(update(AgentRow).where(AgentRow.id == agent_id).values(state=state))
+
+
+def _person_alone(session: Session, person_id: UUID) -> Person:
+    """The person, locked against whoever pays or appoints at this moment."""
+    locked = select(Person).where(Person.id == person_id).with_for_update(key_share=True)
+    return session.execute(locked, execution_options={"populate_existing": True}).scalar_one()
 
 
 def _free_code(session: Session) -> str:
@@ -170,6 +209,7 @@ def _agent(row: AgentRow, person: Person) -> Agent:
         float_id=row.float_id,
         state=row.state,
         person_id=person.id,
+        person_state=person.state,
         msisdn=person.msisdn,
         language=person.language,
     )

@@ -104,6 +104,11 @@ def known(session: Session, intent_id: UUID) -> bool:
     return session.scalar(select(Intent.id).where(Intent.id == intent_id)) is not None
 
 
+def subject_of(session: Session, intent_id: UUID) -> UUID | None:
+    """What an intent has become, None for one that is not done."""
+    return session.scalar(select(Intent.subject).where(Intent.id == intent_id))
+
+
 def became(session: Session, intent_id: UUID, subject: UUID) -> bool:
     """Whether an intent has become `subject`."""
     found = select(Intent.id).where(Intent.id == intent_id, Intent.subject == subject)

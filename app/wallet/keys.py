@@ -35,6 +35,11 @@ def period_key(kind: str, subject: str, period_start: datetime) -> UUID:
     return _version_7(milliseconds, _hashed(kind, subject, str(milliseconds)))
 
 
+def oldest_key(at: datetime) -> UUID:
+    """No key of that millisecond or later is smaller."""
+    return UUID(int=int(at.timestamp() * 1000) << _RANDOM_BITS)
+
+
 def _hashed(*parts: str) -> int:
     for part in parts:
         if _UNIT_SEPARATOR in part:

@@ -5,6 +5,7 @@
 2. `begin` commits the attempt before the PIN is looked at, in PostgreSQL: a crash, a race or a lost
    Redis costs a try and never gives one.
 3. The third wrong PIN locks; time unlocks. While locked a right PIN is refused too.
+4. The last PINs are kept as sealed as the current one: none of them may be chosen again.
 """
 
 from __future__ import annotations
@@ -12,11 +13,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
-from sqlalchemy import DateTime, LargeBinary, text, update
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Identity,
+    LargeBinary,
+    delete,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -27,6 +38,9 @@ from app.sealing import Sealer
 
 # About 5 ms of CPU where this was measured (bench/pins.py); the budget is 10.
 HASHER = PasswordHasher(time_cost=2, memory_cost=4096, parallelism=1)
+HISTORY = 3  # PINs that may not be chosen again, the current one among them
+_LISTED = (Path(__file__).parent / "weak_pins.txt").read_text().splitlines()
+WEAK = frozenset(line for line in _LISTED if not line.startswith("#"))
 
 
 class Pin(Base):
@@ -39,6 +53,25 @@ class Pin(Base):
     attempts: Mapped[int]
     locked_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+class PastPin(Base):
+    """A PIN that a person has or had."""
+
+    __tablename__ = "pin_history"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    person_id: Mapped[UUID]
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A person's last PINs, sealed."""
+
+    person_id: UUID
+    sealed: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +127,11 @@ class Pins:
 
     def check(self, attempt: Attempt, pin: str) -> None:
         """Pure CPU, outside any transaction. Raises `pin_wrong` with `left`, or `pin_locked`."""
-        expected = self._sealer.unseal(attempt.sealed, attempt.person_id.bytes).decode()
-        try:
-            HASHER.verify(expected, pin)
-        except VerifyMismatchError as error:
-            if attempt.left > 0:
-                raise DomainError("pin_wrong", left=attempt.left) from error
-            raise DomainError("pin_locked", minutes=self.rules.lock_seconds // 60) from error
+        if self._is(attempt.person_id, attempt.sealed, pin):
+            return
+        if attempt.left > 0:
+            raise DomainError("pin_wrong", left=attempt.left)
+        raise DomainError("pin_locked", minutes=self.rules.lock_seconds // 60)
 
     def passed(self, session: Session, person_id: UUID) -> None:
         """The PIN was right: the counter starts anew, in the transaction that acts on it."""
@@ -113,7 +144,7 @@ class Pins:
         return self._sealer.seal(HASHER.hash(pin).encode(), person_id.bytes)
 
     def put(self, session: Session, person_id: UUID, sealed: bytes, now: datetime) -> None:
-        """Set or replace a person's PIN."""
+        """Set or replace a person's PIN, and remember it among the last."""
         row = {
             "person_id": person_id,
             "sealed": sealed,
@@ -123,6 +154,23 @@ class Pins:
         }
         statement = insert(Pin).values(row)
         session.execute(statement.on_conflict_do_update(index_elements=["person_id"], set_=row))
+        session.execute(insert(PastPin).values(person_id=person_id, sealed=sealed, changed_at=now))
+        of_person = select(PastPin.id).where(PastPin.person_id == person_id)
+        kept = of_person.order_by(PastPin.id.desc()).limit(HISTORY)
+        session.execute(
+            delete(PastPin).where(PastPin.person_id == person_id, PastPin.id.not_in(kept))
+        )
+
+    def history(self, session: Session, person_id: UUID) -> History:
+        """What a new PIN of this person must differ from; nothing for who never had one."""
+        statement = select(PastPin.sealed).where(PastPin.person_id == person_id)
+        newest = statement.order_by(PastPin.id.desc()).limit(HISTORY)
+        return History(person_id, tuple(map(bytes, session.scalars(newest))))
+
+    def refuse_used(self, history: History, pin: str) -> None:
+        """Pure CPU, outside any transaction. Raises DomainError `pin_used_before`."""
+        if any(self._is(history.person_id, sealed, pin) for sealed in history.sealed):
+            raise DomainError("pin_used_before")
 
     def refuse_weak(self, pin: str, msisdn: str) -> None:
         """Raises DomainError `pin_weak_…` for a PIN that a thief tries first."""
@@ -134,5 +182,18 @@ class Pins:
             raise DomainError("pin_weak_row")
         if pin in msisdn:
             raise DomainError("pin_weak_number")
-        if len(pin) == 4 and (pin[:2] in {"19", "20"} or pin[:half] == pin[half:]):
+        if pin in WEAK or (len(pin) == 4 and (pin[:2] in {"19", "20"} or pin[:half] == pin[half:])):
             raise DomainError("pin_weak_guess")
+
+    def _is(self, person_id: UUID, sealed: bytes, pin: str) -> bool:
+        try:
+            HASHER.verify(self._sealer.unseal(sealed, person_id.bytes).decode(), pin)
+        except VerifyMismatchError:
+            return False
+        return True
+
+
+def locked_minutes(session: Session, person_id: UUID) -> int:
+    """How long a person's PIN is still locked, rounded up; 0 when it is not."""
+    minutes = session.scalar(_LOCKED, {"person_id": person_id})
+    return max(0, minutes or 0)

@@ -65,6 +65,7 @@ CREATE TABLE transfers (
         (reversed_at IS NULL) = (reversed_minor IS NULL)
         AND (reversed_at IS NULL) = (reversal_id IS NULL))
 ) WITH (fillfactor = 90);
+CREATE INDEX transfers_by_payer_account ON transfers (payer_account, id DESC);
 CREATE INDEX transfers_by_payer ON transfers (payer_id, id DESC);
 CREATE INDEX transfers_by_payee ON transfers (payee_id, id DESC);
 CREATE INDEX transfers_by_agent ON transfers (agent_id, id DESC) WHERE agent_id IS NOT NULL;
@@ -85,16 +86,17 @@ CREATE TABLE commission_accruals (
         sign(funded_minor) IN (0, sign(amount_minor)) AND abs(funded_minor) <= abs(amount_minor))
 );
 CREATE INDEX commission_accruals_by_posting ON commission_accruals (posting_id);
-CREATE INDEX commission_accruals_unpaid ON commission_accruals (agent_id)
+CREATE INDEX commission_accruals_unpaid ON commission_accruals (agent_id, accrued_at)
     WHERE payout_id IS NULL;
 
--- What had accrued at one instant. `posting_id` is set when it was paid.
+-- What had accrued at one instant. `posting_id` is set when it was paid. One part may be below zero:
+-- it then gives back what a reversal took from an agent that had been paid already.
 CREATE TABLE commission_payouts (
     id                uuid PRIMARY KEY,
     agent_id          uuid NOT NULL REFERENCES agents (id),
     float_id          bigint NOT NULL,
-    funded_minor      bigint NOT NULL CHECK (funded_minor >= 0),
-    owed_minor        bigint NOT NULL CHECK (owed_minor >= 0),
+    funded_minor      bigint NOT NULL,
+    owed_minor        bigint NOT NULL,
     snapshot_at       timestamptz NOT NULL,
     posting_id        bigint UNIQUE,
     CHECK (funded_minor + owed_minor > 0)

@@ -10,12 +10,6 @@ from sandbox.events import Events, TooManyStreamsError
 from sandbox.faults import FaultBook, FaultError
 from sandbox.settings import Settings
 
-_PEOPLE = (
-    ("Amina Wanjiru", "+254711000001"),
-    ("Juma Otieno", "+254711000002"),
-    ("Agent", "+254711000101"),
-)
-
 
 def blueprint(
     settings: Settings, faults: FaultBook, events: Events, billers: Mapping[str, Biller]
@@ -33,6 +27,10 @@ def blueprint(
         shown = render_template("phone.html", config=_config(settings, faults, billers))
         # Nothing from outside: the page must work, and look the same, on a machine with no network.
         return Response(shown, headers={"Content-Security-Policy": "default-src 'self'"})
+
+    @routes.get("/config")
+    def configured() -> Response:
+        return jsonify(_config(settings, faults, billers))
 
     @routes.get("/events")
     def stream() -> Response:
@@ -71,7 +69,7 @@ def _faults(faults: FaultBook) -> list[dict[str, Any]]:
 
 
 def _config(settings: Settings, faults: FaultBook, billers: Mapping[str, Biller]) -> dict[str, Any]:
-    """What the page needs to know before its first event."""
+    """What the page, and the phone in a terminal, need to know before anything happens."""
     switches = [
         {"target": target, "kind": kind, "label": about.label, "on": "transaction"}
         for target, kinds in faults.kinds.items()
@@ -87,7 +85,8 @@ def _config(settings: Settings, faults: FaultBook, billers: Mapping[str, Biller]
         for code in billers
     ]
     return {
-        "people": [{"name": name, "msisdn": msisdn} for name, msisdn in _PEOPLE],
+        "people": [{"name": name, "msisdn": msisdn} for name, msisdn in settings.people],
+        "country_code": settings.country_code,
         "service_code": settings.service_code,
         "session_seconds": settings.session_seconds,
         "billers": list(billers),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from click.testing import Result
 from flask import Flask
+from pydantic import SecretStr
 
 from app.billers import expiry
 from app.billers.payments import PaymentView
+from app.cli import demo_staff
 from app.factory import create_app
 from app.settings import Settings
+from app.staff import credentials, sessions
 from tests.billers.played import pending
 from tests.billers.stage import Stage, now
 
@@ -28,6 +31,38 @@ def app_over(database_url: str) -> Iterator[Flask]:
         app.extensions["kibanda"].db.dispose()
 
 
+def run(app: Flask, *arguments: str, token: str = "", typed: tuple[str, ...] = ()) -> Result:
+    """A command in a terminal whose KIBANDA_STAFF_SESSION is `token`; `typed` answers questions."""
+    parts = app.extensions["kibanda"]
+    held = {"kibanda_staff_session": SecretStr(token) if token else None}
+    app.extensions["kibanda"] = replace(parts, settings=parts.settings.model_copy(update=held))
+    try:
+        return app.test_cli_runner().invoke(
+            args=arguments, input="".join(f"{line}\n" for line in typed)
+        )
+    finally:
+        app.extensions["kibanda"] = parts
+
+
+_TOKENS: dict[tuple[str, str], str] = {}
+
+
+def session_of(app: Flask, name: str) -> str:
+    """The token of somebody of the demo's staff, who logs in once a test process."""
+    parts = app.extensions["kibanda"]
+    key = (parts.settings.database_url, name)
+    if key not in _TOKENS:
+        seals = credentials.sealer(parts.settings.pin_key_ring)
+        for one in demo_staff.STAFF:
+            demo_staff.add(parts.db, seals, one, now())
+        attempt = parts.db.transact(lambda s: sessions.begin(s, name))
+        code = credentials.code_at(demo_staff.secret_of(name), now())
+        password = credentials.DEMO_PASSWORD
+        step = sessions.check(attempt, seals, password, code, now(), demo=True)
+        _TOKENS[key] = parts.db.transact(lambda s: sessions.start(s, attempt, step))
+    return _TOKENS[key]
+
+
 @dataclass
 class Office:
     """The command line over a database that nobody else uses, and a way to make payments in it."""
@@ -36,8 +71,10 @@ class Office:
     admin_url: str
     stage: Stage
 
-    def run(self, *arguments: str) -> Result:
-        return self.app.test_cli_runner().invoke(args=arguments)
+    def run(self, *arguments: str, by: str = "", typed: tuple[str, ...] = ()) -> Result:
+        """A command; `by` is who of the demo's staff is logged in."""
+        token = session_of(self.app, by) if by else ""
+        return run(self.app, *arguments, token=token, typed=typed)
 
     def admin(self, statement: str) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as line:

@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 from click.testing import Result
 
 from app.billers.payments import PaymentView
-from tests.cli.office import Office, app_over, refusal, said
+from tests.cli.office import Office, app_over, refusal, said, session_of
+from tests.cli.office import run as run_in
 from tests.gateway_client import Session
 from tests.people import fresh_meter, fresh_msisdn
 from tests.world import Phone, World
@@ -50,24 +52,23 @@ def test_who_or_what_does_not_exist(office: Office) -> None:
     assert number in result.output
     refusal(office.run("person", "show", "nobody"), "msisdn_invalid")
     refusal(office.run("payment", "show", "NOSUCHREF"), "payment_unknown")
-    refusal(
-        office.run("payment", "resolve", "approve", "NOSUCHREF", "--as", "a"), "payment_unknown"
-    )
+    unknown = office.run("payment", "resolve", "approve", "NOSUCHREF", by="baraka")
+    refusal(unknown, "payment_unknown")
     for command in ("pause", "resume"):
-        refusal(office.run("biller", command, "nobody"), "biller_unknown")
-    for usage in (["person", "show"], ["payment", "resolve", "approve", "X"], ["biller", "pause"]):
+        refusal(office.run("biller", command, "nobody", by="asha"), "biller_unknown")
+    for usage in (["person", "show"], ["payment", "resolve", "approve"], ["biller", "pause"]):
         assert said(office.run(*usage), code=2).startswith("Usage: app ")
 
 
 def propose(office: Office, payment: PaymentView, **changes: str) -> Result:
     options = {"outcome": "paid", "evidence": "call with Stima, ticket 4711", "token": TOKEN}
-    options |= {"as": "asha"} | changes
+    options |= changes
     given = [word for name, value in options.items() if value for word in (f"--{name}", value)]
-    return office.run("payment", "resolve", "propose", payment.reference, *given)
+    return office.run("payment", "resolve", "propose", payment.reference, *given, by="asha")
 
 
 def approve(office: Office, payment: PaymentView, name: str) -> Result:
-    return office.run("payment", "resolve", "approve", payment.reference, "--as", name)
+    return office.run("payment", "resolve", "approve", payment.reference, by=name)
 
 
 def test_two_people_decide_a_payment(office: Office) -> None:
@@ -83,7 +84,7 @@ def test_two_people_decide_a_payment(office: Office) -> None:
     refusal(propose(office, payment), "proposal_open")
     refusal(approve(office, payment, "asha"), "same_person")
     assert office.stage.view(payment).state == "manual", "a proposal moves nothing"
-    withdrawn = office.run("payment", "resolve", "withdraw", payment.reference, "--as", "asha")
+    withdrawn = office.run("payment", "resolve", "withdraw", payment.reference, by="asha")
     assert "withdrawn" in said(withdrawn)
     refusal(approve(office, payment, "baraka"), "proposal_missing")
     said(propose(office, payment))
@@ -95,6 +96,25 @@ def test_two_people_decide_a_payment(office: Office) -> None:
         assert step in shown, shown
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["payment", "resolve", "propose", "X", "--outcome", "refused", "--evidence", "none"],
+        ["payment", "resolve", "approve", "X"],
+        ["payment", "resolve", "withdraw", "X"],
+        ["biller", "pause", "stima"],
+        ["biller", "resume", "stima"],
+    ],
+    ids=lambda command: " ".join(command[:3]),
+)
+def test_money_is_for_finance_and_supervisors(office: Office, command: list[str]) -> None:
+    refusal(office.run(*command), "staff_session_missing")
+    refused = office.run(*command, by="mkuu")
+    refusal(refused, "role_missing")
+    assert "finance or supervisor" in refused.output
+    assert "No such option" in said(office.run(*command, "--as", "baraka"), code=2)
+
+
 # --- billers ---
 
 
@@ -102,9 +122,10 @@ def test_two_people_decide_a_payment(office: Office) -> None:
 def paused(world: World) -> Iterator[Callable[..., str]]:
     """The world's biller is paused; gives the command line."""
     with app_over(world.database_url) as app:
+        token = session_of(app, "baraka")
 
         def run(*arguments: str) -> str:
-            return said(app.test_cli_runner().invoke(args=arguments))
+            return said(run_in(app, *arguments, token=token))
 
         assert run("biller", "pause", "stima") == "stima: paused\n"
         try:

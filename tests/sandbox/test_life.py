@@ -115,6 +115,8 @@ def test_it_stops_at_once_although_requests_are_held(kibanda: StandIn, tmp_path:
         ),
         ({"SANDBOX_ANSWER_SECONDS": "x"}, "sandbox: SANDBOX_ANSWER_SECONDS must be a number of"),
         ({"BILLER_CREDENTIALS": "{"}, "sandbox: BILLER_CREDENTIALS must be JSON like"),
+        ({"SANDBOX_PEOPLE": '[{"name": "Siti"}]'}, "sandbox: SANDBOX_PEOPLE must be JSON like"),
+        ({"SANDBOX_REGION": "Kenya"}, "sandbox: SANDBOX_REGION must be a country like KE"),
     ],
 )
 def test_a_bad_setting_is_one_clear_line(settings: dict[str, str], line: str) -> None:
@@ -184,5 +186,5 @@ def test_the_terminal_phone_says_what_it_cannot_do(outside: Sandbox) -> None:
         "! no menu is open; dial *384*123# first, or see /help",
         "! /dance is no word of this phone; /help lists them",
         "! a USSD code looks like *384*123#",
-        "! choose amina, juma, agent, or write a number like +254711000003",
+        "! choose amina, juma, neema, zawadi, or write a number like +254711000001",
     ]

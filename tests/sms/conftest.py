@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from app.gateways.africastalking_sms import AfricasTalkingSms
 from app.markets import Market
 from app.notices import Recipient, notify
 from app.text import Catalogues
+from app.wallet.codes import Codes
 from app.wallet.keys import new_key
 from launcher.postgres import APPLICATION, DATABASE, OWNER
 from launcher.servers import Servers
@@ -54,6 +56,7 @@ class Office:
     market: Market
     catalogues: Catalogues
     server: MessagingServer
+    codes: Codes = field(default_factory=lambda: Codes({1: secrets.token_bytes(32)}))
     sms_gateway: AfricasTalkingSms = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,7 +117,9 @@ def quiet_office(sms_urls: tuple[str, str]) -> Iterator[Office]:
     market = markets.load("demo")
     db = Database(application)
     with psycopg.connect(owner, autocommit=True, row_factory=dict_row) as connection:
-        connection.execute("TRUNCATE messages, deliveries, delivery_reports")
+        connection.execute(
+            "TRUNCATE messages, deliveries, delivery_reports, one_time_codes CASCADE"
+        )
         yield Office(
             db, connection, market, Catalogues(market.languages), MessagingServer(free_port())
         )

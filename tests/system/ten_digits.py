@@ -9,16 +9,21 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import requests
+from sqlalchemy.orm import Session
 
 from app import markets
 from app.cli.demo import DemoPerson, add
 from app.factory import build_runtime
+from app.notices import Recipient, notify
+from app.runtime import Runtime
 from app.settings import Settings
+from app.wallet import codes
+from app.wallet.keys import new_key
 from launcher.postgres import APPLICATION, DATABASE, OWNER, SUPERUSER
 from launcher.redis import Redis
 from launcher.servers import Servers
@@ -123,10 +128,10 @@ def stage(servers: Servers, own_name: str, folder: Path) -> Iterator[Stage]:
         servers.postgres.drop_database(database)
 
 
-def payer(stage: Stage, pin: str) -> Phone:
-    """A registered person with money."""
+def runtime_of(stage: Stage) -> Runtime:
+    """The parts of a process of the stage, in the test's own."""
     world = stage.world
-    parts = build_runtime(
+    return build_runtime(
         Settings(
             database_url=world.database_url,
             redis_url=world.redis_url,
@@ -134,7 +139,48 @@ def payer(stage: Stage, pin: str) -> Phone:
             pin_keys=world.extra["PIN_KEYS"],  # type: ignore[arg-type]  # as the environment gives it
         )
     )
+
+
+def payer(stage: Stage, pin: str) -> Phone:
+    """A registered person with money."""
+    parts = runtime_of(stage)
     who = DemoPerson(fresh_msisdn(), "Amina Wanjiru", "en", "customer", 1_000_000)
     add(parts.db, parts.pins, parts.market, who, datetime.now(UTC), pin)
     parts.db.dispose()
-    return Phone(world, who.msisdn)
+    return Phone(stage.world, who.msisdn)
+
+
+def send_code(stage: Stage, phone: Phone, name: str) -> str:
+    """A one-time code goes to a phone by SMS, no trace of it may be found at the end; what came.
+
+    It has twelve digits, for the reason that the PINs have ten.
+    """
+    parts, code_id, now = runtime_of(stage), new_key(), datetime.now(UTC)
+    facts = {"code_id": str(code_id), "minutes": 5, "service_code": "*384*123#"}
+
+    def issue(session: Session) -> None:
+        parts.codes.issue(
+            session,
+            code_id,
+            purpose="otp",
+            subject=code_id,
+            digits=codes.DIGITS_MOST,
+            tries=3,
+            expires_at=now + timedelta(minutes=5),
+            now=now,
+        )
+        notify(
+            session,
+            "pin_reset_code",
+            Recipient(phone.msisdn, "en"),
+            message_id=code_id,
+            subject=code_id,
+            facts=facts,
+            now=now,
+        )
+
+    parts.db.transact(issue)
+    made = parts.db.transact(lambda session: codes.outgoing(session, code_id))
+    stage.pins[name] = parts.codes.digits(made)
+    parts.db.dispose()
+    return phone.wait_sms(1)[-1]

@@ -19,7 +19,7 @@ from launcher.postgres import SUPERUSER
 from launcher.servers import Servers
 from tests.people import fresh_meter, fresh_msisdn
 from tests.system.scanner import Scanner, dump, redis_ever, redis_now
-from tests.system.ten_digits import Stage, fresh_pin, payer, stage
+from tests.system.ten_digits import Stage, fresh_pin, payer, send_code, stage
 from tests.world import Phone, wait_for
 
 CODE = "*384*123#"
@@ -50,18 +50,18 @@ def play_registration(stage: Stage) -> tuple[Phone, str]:
 
 
 def play_account(stage: Stage, phone: Phone, pin: str) -> None:
-    assert "Wrong PIN" in type_in(phone, "3", stage.pin("wrong PIN at balance"))
+    assert "Wrong PIN" in type_in(phone, "5", stage.pin("wrong PIN at balance"))
     stage.look("after a wrong PIN")
     assert phone.reply(pin).startswith("Balance KES 0.00")
-    assert type_in(phone, "4", pin).startswith("No tokens yet")
-    assert "Enter a new PIN" in type_in(phone, "5", "1", pin)
+    assert type_in(phone, "6", pin).startswith("No tokens yet")
+    assert "Enter a new PIN" in type_in(phone, "7", "1", pin)
     stage.pins["weak PIN"] = "3456789012"
     assert phone.reply(stage.pin("weak PIN")).startswith("Digits in a row")
     new = stage.pin("new PIN")
     assert "once more" in phone.reply(new)
     stage.look("after the first of two new PINs")
     assert phone.reply(new).startswith("Your PIN is changed")
-    assert "Wrong PIN" in type_in(phone, "3", pin)
+    assert "Wrong PIN" in type_in(phone, "5", pin)
     assert phone.reply(new).startswith("Balance")
 
 
@@ -89,10 +89,16 @@ def play_payment(stage: Stage) -> None:
     phone.drop()
     assert phone.dial(CODE).startswith("Last payment not done")
     for attempt in ("two", "three"):
-        screen = type_in(phone, "4", stage.pin(f"wrong PIN number {attempt}"))
+        screen = type_in(phone, "6", stage.pin(f"wrong PIN number {attempt}"))
     assert screen.startswith("PIN locked")
-    assert type_in(phone, "4", pin).startswith("PIN locked")
+    assert type_in(phone, "6", pin).startswith("PIN locked")
     phone.wait_sms(5)
+
+
+def play_code(stage: Stage) -> None:
+    """What may be known to the phone alone: its text is stored with a mark in the code's place."""
+    told = send_code(stage, Phone(stage.world, fresh_msisdn()), "code by SMS")
+    assert stage.pins["code by SMS"] in told
 
 
 def play_wrong_places(stage: Stage) -> None:
@@ -103,13 +109,13 @@ def play_wrong_places(stage: Stage) -> None:
         assert "Pay bill" in phone.dial(code)
     for code in (f"*384*123*51*{fresh_meter()}*200*{pin}#", f"*384*123*51*{pin}#"):
         assert "Never put your PIN into a code" in phone.dial(code)
-    for before in ((), ("1",), ("1", "1"), ("1", "1", fresh_meter()), ("5",), ("5", "2")):
+    for before in ((), ("1",), ("1", "1"), ("1", "1", fresh_meter()), ("5",), ("7", "2")):
         type_in(phone, *before, pin)
         phone.reply(f"{pin}1")
         stage.look(f"after {len(before)} replies and a PIN where none is asked for")
     for before in ((), ("1",), ("1", "1")):
         type_in(stranger, *before, pin)
-    type_in(phone, "3", pin[:-1])
+    type_in(phone, "5", pin[:-1])
     phone.reply(f"{pin} ")
     url = f"{stage.world.url}/callbacks/africastalking"
     token = stage.world.extra["CALLBACK_TOKEN"]
@@ -131,11 +137,11 @@ def play_failures(stage: Stage) -> None:
     """A PIN is on its way while something breaks: errors like to quote."""
     pin = stage.pin("PIN while something breaks")
     phone = payer(stage, pin)
-    type_in(phone, "3")
+    type_in(phone, "5")
     stage.admin("ALTER TABLE pins RENAME TO pins_away")
     assert phone.reply(pin).startswith("Something went wrong here")
     stage.admin("ALTER TABLE pins_away RENAME TO pins")
-    type_in(phone, "3")
+    type_in(phone, "5")
     stage.admin(
         f"ALTER DATABASE {stage.database} WITH ALLOW_CONNECTIONS false",
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -144,11 +150,11 @@ def play_failures(stage: Stage) -> None:
     )
     assert phone.reply(pin).startswith("Kibanda cannot answer now")
     stage.admin(f"ALTER DATABASE {stage.database} WITH ALLOW_CONNECTIONS true", database=SUPERUSER)
-    type_in(phone, "3")
+    type_in(phone, "5")
     stage.redis.stop()
     assert phone.reply(pin).startswith("Kibanda cannot answer now")
     stage.redis.start()
-    wait_for(lambda: type_in(phone, "3", pin).startswith("Balance"), 10, "everything to work again")
+    wait_for(lambda: type_in(phone, "5", pin).startswith("Balance"), 10, "everything to work again")
 
 
 def test_no_pin_and_no_key_is_anywhere(servers: Servers, own_name: str, tmp_path: Path) -> None:
@@ -158,12 +164,13 @@ def test_no_pin_and_no_key_is_anywhere(servers: Servers, own_name: str, tmp_path
         phone, pin = play_registration(here)
         play_account(here, phone, pin)
         play_payment(here)
+        play_code(here)
         play_wrong_places(here)
         play_failures(here)
         ended = ends_stored(here)
         places = here.places()
     assert ended > 20, "end events hold all that was typed, so there must have been some"
-    assert len(here.pins) == 12
+    assert len(here.pins) == 13
     for rich in ("metrics", "database", "Redis at any time", "log of web", "log of worker_sms"):
         assert len(places[rich]) > 1000, f"{rich} holds almost nothing, so it proves nothing"
     keys = {name: value.removeprefix("7:") for name, value in here.world.extra.items()}

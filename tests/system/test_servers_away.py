@@ -42,7 +42,7 @@ STEPS: dict[str, tuple[tuple[str, ...], str]] = {
     "meter": (("1", "1"), "54100234563"),
     "amount": (("1", "1", "54100234563"), "200"),
     "PIN of a payment": (("1", "1", "54100234563", "200"), PIN),
-    "PIN of the balance": (("3",), PIN),
+    "PIN of the balance": (("5",), PIN),
 }
 NEEDS_DATABASE = ("meter", "amount", "PIN of a payment", "PIN of the balance")
 
@@ -114,7 +114,7 @@ class Ground:
         (receipt,) = phone.wait_sms(1, RECEIPT_SECONDS)
         assert receipt.startswith(f"Paid KES 200.00 for Stima token {meter}")
         assert phone.dial().startswith("Last: KES 200.00 paid")
-        phone.reply("4")
+        phone.reply("6")
         assert phone.reply(PIN).startswith("Balance KES 790.00")
         assert [sale["customer_no"] for sale in self.world.sales()].count(meter) == 1
         assert phone.sms() == [receipt]
@@ -210,7 +210,7 @@ def balance_told(ground: Ground, msisdn: str) -> str:
         session = Session(ground.world, msisdn)
         if "1 Pay bill" not in session.home():
             return None
-        answer = session.reply("3", PIN)
+        answer = session.reply("5", PIN)
         return answer if answer.startswith("END Balance") else None
 
     told: str = wait_for(ask, BACK_SECONDS, "a balance")
@@ -252,7 +252,7 @@ def test_without_postgresql_every_hop_answers_and_nothing_is_taken(
     for session in sessions.values():
         again = Session(ground.world, session.msisdn)
         assert "1 Pay bill" in again.home()
-        assert again.reply("3", PIN).startswith("END Balance KES 1,000.00")
+        assert again.reply("5", PIN).startswith("END Balance KES 1,000.00")
     phone, meter = ground.person(), fresh_meter()
     assert ground.at_the_pin(phone, meter).reply(PIN).startswith("END Pa")
     ground.paid_once(phone, meter)

@@ -6,6 +6,7 @@ In a world of its own, whose market asks every second and gives up asking after 
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -46,6 +47,13 @@ def impatient(
         world.stop()
 
 
+@pytest.fixture(scope="module")
+def sessions(impatient: World) -> dict[str, str]:
+    """Who is logged in."""
+    assert impatient.flask("seed", "demo").returncode == 0
+    return {name: impatient.staff_session(name) for name in ("asha", "baraka")}
+
+
 @pytest.fixture
 def phone(impatient: World) -> Phone:
     parts = build_runtime(
@@ -82,7 +90,9 @@ def balance(phone: Phone) -> str:
     return phone.reply(PIN)
 
 
-def test_staff_find_out_that_it_was_sold(impatient: World, phone: Phone) -> None:
+def test_staff_find_out_that_it_was_sold(
+    impatient: World, phone: Phone, sessions: dict[str, str]
+) -> None:
     meter = fresh_meter()
     reference = pay_into_silence(impatient, phone, meter)
     impatient.clear_faults()
@@ -93,13 +103,18 @@ def test_staff_find_out_that_it_was_sold(impatient: World, phone: Phone) -> None
     assert "being checked" in phone.dial()
 
     say = ("--outcome", "paid", "--token", TOKEN, "--evidence", "call with Stima, ticket 4711")
-    asha = impatient.flask("payment", "resolve", "propose", reference, *say, "--as", "asha")
+
+    def resolve(step: str, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+        command = ("payment", "resolve", step, reference, *options)
+        return impatient.flask(*command, session=sessions[name])
+
+    asha = resolve("propose", "asha", *say)
     assert asha.returncode == 0, asha.stderr
-    alone = impatient.flask("payment", "resolve", "approve", reference, "--as", "asha")
+    alone = resolve("approve", "asha")
     assert alone.returncode == 1
     assert "same_person" in alone.stderr
     assert len(phone.sms()) == 1, "a proposal moves nothing and says nothing"
-    baraka = impatient.flask("payment", "resolve", "approve", reference, "--as", "baraka")
+    baraka = resolve("approve", "baraka")
     assert baraka.returncode == 0, baraka.stderr
 
     receipt = phone.wait_sms(2)[1]
@@ -109,13 +124,17 @@ def test_staff_find_out_that_it_was_sold(impatient: World, phone: Phone) -> None
     assert impatient.flask("verify").returncode == 0
 
 
-def test_staff_find_out_that_it_was_not(impatient: World, phone: Phone) -> None:
+def test_staff_find_out_that_it_was_not(
+    impatient: World, phone: Phone, sessions: dict[str, str]
+) -> None:
     reference = pay_into_silence(impatient, phone, fresh_meter())
     impatient.clear_faults()
     say = ("--outcome", "refused", "--evidence", "mail of Stima, 22 November")
-    for command in (("propose", reference, *say, "--as", "asha"), ("approve", reference)):
-        rest = () if "--as" in command else ("--as", "baraka")
-        done = impatient.flask("payment", "resolve", *command, *rest)
+    for name, command in (
+        ("asha", ("propose", reference, *say)),
+        ("baraka", ("approve", reference)),
+    ):
+        done = impatient.flask("payment", "resolve", *command, session=sessions[name])
         assert done.returncode == 0, done.stderr
     assert "back" in phone.wait_sms(2)[1]
     assert balance(phone) == "Balance KES 1,000.00\nSet aside for payments KES 0.00"

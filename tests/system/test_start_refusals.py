@@ -7,17 +7,21 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from app import markets
 from app.settings import DEMO_KEY, Settings
-from tests.world import ROOT
+from tests.world import ROOT, free_port
 
 KEY = base64.b64encode(b"a-key-that-nobody-may-see-in-log").decode()
 STARTS = {
     "web": ("-c", "from app.factory import create_web; create_web()"),
     "web server": ("-m", "gunicorn", "--config", "gunicorn.conf.py", "app.factory:create_web()"),
     "worker": ("-m", "workers", "payments"),
+    "schedule": ("-m", "workers.schedule"),
+    "command": ("-m", "flask", "--app", "app.factory", "migrate"),
 }
 BROKEN = {
     "PIN_KEYS": KEY,
@@ -34,22 +38,42 @@ BROKEN_JSON = {"BILLER_CREDENTIALS": f'{{"stima":{{"api_key":"{KEY}"'}
 CASES = [(name, {name: value}) for case in (BROKEN, BROKEN_TOO) for name, value in case.items()]
 
 
-@pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize(("name", "broken"), [*CASES, ("BILLER_CREDENTIALS", BROKEN_JSON)])
-def test_a_broken_value_is_named_and_not_quoted(
-    start: str, name: str, broken: dict[str, str]
-) -> None:
+def refused(start: str, **environment: str) -> tuple[int, str]:
+    """Exit code and words of a process that does not start."""
     done = subprocess.run(
         [sys.executable, *STARTS[start]],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "CALLBACK_TOKEN": KEY, "AT_API_KEY": KEY, **broken},
+        env={"PATH": os.environ["PATH"], "FLASK_SKIP_DOTENV": "1", **environment},
         capture_output=True,
         text=True,
         timeout=20,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert done.returncode > 0, said
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_wrong_market_file_is_one_sentence_with_its_line(start: str, tmp_path: Path) -> None:
+    text = (markets.FOLDER / "demo.toml").read_text()
+    path = tmp_path / "wrong.toml"
+    path.write_text(text.replace("dormant_days", "dorman_days"))
+    line = text.splitlines().index("dormant_days = 180") + 1
+    code, said = refused(start, KIBANDA_MARKET=str(path), PORT=str(free_port()))
+    sentence = (
+        f"{path}:{line}: people.dorman_days: there is no such name here; perhaps dormant_days"
+    )
+    assert code > 0
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(("name", "broken"), [*CASES, ("BILLER_CREDENTIALS", BROKEN_JSON)])
+def test_a_broken_value_is_named_and_not_quoted(
+    start: str, name: str, broken: dict[str, str]
+) -> None:
+    code, said = refused(start, CALLBACK_TOKEN=KEY, AT_API_KEY=KEY, **broken)
+    assert code > 0, said
     assert name.lower() in said.lower()
     for hidden in (KEY, KEY[:-8], KEY[:12]):
         assert hidden not in said

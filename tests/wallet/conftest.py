@@ -8,6 +8,7 @@ import pytest
 
 from app.db import Database
 from tests.wallet.bank import Bank
+from tests.wallet.customers import Town
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,9 @@ def owner_db(migration_database_url: str) -> Iterator[Database]:
 def bank(ledger_db: Database) -> Bank:
     """Opens accounts, pays money in, asks the ledger."""
     return Bank(ledger_db)
+
+
+@pytest.fixture
+def town(ledger_db: Database, owner_db: Database) -> Town:
+    """A market whose people a test makes."""
+    return Town(ledger_db, owner_db)

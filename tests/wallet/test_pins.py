@@ -22,7 +22,7 @@ from app.sealing import Sealer
 from app.settings import Settings
 from app.wallet import people
 from app.wallet.keys import new_key
-from app.wallet.pins import Pins
+from app.wallet.pins import HISTORY, WEAK, Pins, locked_minutes
 from tests.people import fresh_msisdn
 
 RULES = PinRules(length=4, tries=3, lock_seconds=1800)
@@ -261,19 +261,91 @@ def test_the_keys_come_from_the_settings() -> None:
             Settings.model_validate({"pin_keys": broken})
 
 
+# --- history ---
+
+
+def chosen(door: Door, pin: str) -> str:
+    """Choose a new PIN as a menu does: `taken`, or the refusal."""
+    history = door.db.transact(lambda s: door.pins.history(s, door.person_id))
+    try:
+        door.pins.refuse_used(history, pin)
+    except DomainError as error:
+        return error.code
+    door.set(pin)
+    return "taken"
+
+
+def test_none_of_the_last_three_may_be_chosen_again(door: Door) -> None:
+    assert chosen(door, RIGHT) == "pin_used_before", "the current one is one of them"
+    assert [chosen(door, pin) for pin in ("9182", "3748")] == ["taken", "taken"]
+    again = [chosen(door, pin) for pin in (RIGHT, "9182", "3748")]
+    assert again == ["pin_used_before"] * 3
+    assert chosen(door, "6041") == "taken"
+    assert chosen(door, RIGHT) == "taken", "the fourth last may"
+    assert door.knock(RIGHT) == "open"
+
+
+def test_only_the_last_three_are_kept_and_all_are_sealed(door: Door) -> None:
+    for pin in ("9182", "3748", "6041", "5829"):
+        door.set(pin)
+    query = text("SELECT sealed FROM pin_history WHERE person_id = :id ORDER BY id")
+    kept = door.db.transact(lambda s: s.scalars(query, {"id": door.person_id}).all())
+    assert len(kept) == HISTORY
+    assert bytes(kept[-1]) == bytes(door.row().sealed)
+    assert not any(b"argon2" in bytes(sealed) for sealed in kept)
+
+
+def test_a_history_belongs_to_one_person_and_is_empty_for_others(door: Door, add: Add) -> None:
+    other = Door(door.db, door.owner, door.pins, add())
+    assert chosen(other, RIGHT) == "taken"
+    swap = text("UPDATE pin_history SET person_id = :other WHERE person_id = :id")
+    ids = {"other": other.person_id, "id": door.person_id}
+    door.owner.transact(lambda s: s.execute(swap, ids))
+    with pytest.raises(ValueError, match="does not belong here"):
+        chosen(other, "9182")
+
+
+def test_eight_new_pins_at_once_leave_three_and_the_current_one_among_them(door: Door) -> None:
+    pins = [f"{number}048" for number in range(1, 9)]
+    barrier = Barrier(8)
+
+    def put(pin: str) -> None:
+        sealed = door.pins.seal(door.person_id, pin)
+        barrier.wait(10)
+        door.db.transact(lambda s: door.pins.put(s, door.person_id, sealed, datetime.now(UTC)))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(put, pins))
+    history = door.db.transact(lambda s: door.pins.history(s, door.person_id))
+    assert len(history.sealed) == HISTORY
+    assert history.sealed[0] == bytes(door.row().sealed)
+
+
+def test_staff_see_how_long_a_pin_is_locked(door: Door) -> None:
+    def minutes() -> int:
+        return door.db.transact(lambda s: locked_minutes(s, door.person_id))
+
+    assert minutes() == 0
+    for _ in range(3):
+        door.knock(WRONG)
+    assert minutes() == 30
+    door.time_passes(31)
+    assert minutes() == 0
+
+
 # --- weak ---
 
-WEAK = {
+GUESSES = {
     "pin_weak_same": ("0000", "7777", "1111111111"),
     "pin_weak_row": ("1234", "4321", "7890", "9012", "1357", "9753", "3456789012"),
     "pin_weak_number": ("1198", "4711", "2547"),
-    "pin_weak_guess": ("1984", "2007", "2020", "1212", "7373", "1900"),
+    "pin_weak_guess": ("1984", "2007", "2020", "1212", "7373", "1900", "2580", "0852", "789456"),
 }
 MSISDN = "+254711987654"
 
 
 @pytest.mark.parametrize(
-    ("reason", "pin"), [(reason, pin) for reason, weak in WEAK.items() for pin in weak]
+    ("reason", "pin"), [(reason, pin) for reason, weak in GUESSES.items() for pin in weak]
 )
 def test_a_thiefs_first_guesses_are_refused_with_the_reason(reason: str, pin: str) -> None:
     with pytest.raises(DomainError) as refused:
@@ -283,10 +355,19 @@ def test_a_thiefs_first_guesses_are_refused_with_the_reason(reason: str, pin: st
 
 
 @pytest.mark.parametrize(
-    "pin", ["7391", "8520", "2580", "0938", "1122", "4827163950", "1990199019"]
+    "pin", ["7391", "8520", "9182", "0938", "2846", "4827163950", "1990199019"]
 )
 def test_others_are_taken(pin: str) -> None:
     pins_with(1).refuse_weak(pin, "+254711000001")
+
+
+def test_the_published_list_is_refused_whole() -> None:
+    """The list is data: a line that is no PIN would refuse nothing."""
+    assert len(WEAK) >= 35
+    for pin in WEAK:
+        assert (pin.isdecimal(), len(pin) in (4, 6)) == (True, True), pin
+        with pytest.raises(DomainError, match="pin_weak_"):
+            pins_with(1).refuse_weak(pin, MSISDN)
 
 
 def test_most_pins_are_allowed() -> None:

@@ -152,7 +152,7 @@ def test_metrics_are_those_of_the_runbook_and_name_nobody(
 ) -> None:
     session = Session(world, add_person("en", 0))
     session.dial()
-    session.reply("4", "1111")
+    session.reply("6", "1111")
     requests.post(f"{world.url}/callbacks/africastalking/ussd", timeout=5)
     answer = requests.get(f"{world.url}/metrics", timeout=5)
     assert answer.headers["Content-Type"].count("charset") == 1, "Prometheus refuses two of them"

@@ -8,8 +8,15 @@ sees. What moves money is called, not written, here.
     bill      pay a bill, up to the amount
     confirm   its confirmation, which takes the PIN
     outcome   what became of it
-    history   my payments, balance, lost tokens
+    send      send money, to a wallet or by a code
+    withdraw  cash at an agent, at once or by a code
+    history   my payments, balance, lost tokens, a wrong number
     account   PIN, language, fees, help
+    reset     a new PIN for one that was forgotten
+    agent/    what an agent sees
+
+    agreement a confirmation, its PIN and its intent
+    transfer  the states that every movement shares
     newpin    a new PIN is typed twice
     previous  what the release before had instead
 """
@@ -20,11 +27,24 @@ from typing import Any
 
 from app.markets import Market
 from app.ussd.menubook import MenuBook
-from app.ussd.menus import account, bill, confirm, history, outcome, previous, register, start
+from app.ussd.menus import (
+    account,
+    agent,
+    bill,
+    confirm,
+    history,
+    outcome,
+    previous,
+    register,
+    reset,
+    send,
+    start,
+    withdraw,
+)
 from app.ussd.menus.services import Services
 from app.ussd.states import State
 
-VERSION = "2"
+VERSION = "3"
 
 
 def book(market: Market) -> MenuBook[Services]:
@@ -44,7 +64,7 @@ def book(market: Market) -> MenuBook[Services]:
 
 def books(market: Market) -> list[MenuBook[Services]]:
     """The menus of this release, then those of the one before, whose sessions may be open."""
-    return [book(market), previous.book(states(market))]
+    return [book(market), previous.book(market, states(market))]
 
 
 def states(market: Market) -> tuple[State[Any], ...]:
@@ -55,6 +75,10 @@ def states(market: Market) -> tuple[State[Any], ...]:
         *bill.STATES,
         *confirm.STATES,
         *outcome.STATES,
+        *send.STATES,
+        *withdraw.STATES,
         *history.STATES,
         *account.states(market),
+        *reset.STATES,
+        *agent.states(market),
     )

@@ -66,7 +66,7 @@ def fees_facts(hop: Hop[Services]) -> dict[str, object]:
 
 def language_options(market: Market, goes: str) -> tuple[Option[Services], ...]:
     return tuple(
-        Option(f"menus.language.{language}", goes=goes, sets={"language": language})
+        Option(f"languages.{language}", goes=goes, sets={"language": language})
         for language in market.languages
     )
 

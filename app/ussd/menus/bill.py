@@ -6,14 +6,17 @@ A code that is dialled whole, `*384*123*51*METER*AMOUNT#`, goes the same way wit
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
-from app.billers import catalogue
-from app.billers.quotes import Quote, quote
+from app import msisdn as numbers
+from app.billers import catalogue, quotes
+from app.billers.quotes import Quote, WalkIn, quote
 from app.errors import DomainError
 from app.markets import Market
 from app.text.width import clip
 from app.ussd.menubook import Shortcut
-from app.ussd.menus.services import Services
+from app.ussd.menus.agreement import note_price
+from app.ussd.menus.services import Services, acting_agent
 from app.ussd.states import Ask, End, Hop, Item, Pick, State, Step
 from app.wallet.keys import new_key
 
@@ -65,7 +68,7 @@ def inquire(hop: Hop[Services]) -> str:
             "biller_slow": "bill.slow",
         }.get(error.code, "bill.down")
     hop.data["name"] = clip(customer.name, NAME_MOST)
-    return "bill.amount"
+    return "bill.phone" if hop.data.get("counter") else "bill.amount"
 
 
 def amount_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -82,16 +85,39 @@ def parse_amount(hop: Hop[Services], typed: str) -> Quote:
     amount_minor = hop.market.currency.parse(typed)
     data = hop.data
     return quote(
-        hop.market, data["product"], data["customer_no"], data["name"], amount_minor, at=hop.now
-    )
+        hop.market, data["product"], data["customer_no"], data["name"], amount_minor,
+        at=hop.now, walk_in=walk_in(hop),
+    )  # fmt: skip
 
 
 def accept_amount(hop: Hop[Services], quoted: Quote) -> str:
     """Another amount is another intent, at the price of now."""
     hop.data["amount"] = quoted.amount_minor
-    hop.data["priced"] = int(hop.now.timestamp())
+    note_price(hop)
     hop.data["intent"] = str(new_key())
     return "bill.repeated"
+
+
+def parse_phone(hop: Hop[Services], typed: str) -> str:
+    return numbers.parse(typed, hop.market.region)
+
+
+def accept_phone(hop: Hop[Services], msisdn: str) -> str:
+    """Whom the agent pays for: the receipt goes there, and the token in it."""
+    agent = hop.services.db.transact(lambda session: acting_agent(hop, session))
+    at_counter = quotes.at_counter(agent, msisdn)
+    hop.data["walkin"] = [
+        str(at_counter.agent_id), at_counter.float_id, at_counter.has_super_agent, msisdn,
+    ]  # fmt: skip
+    return "bill.amount"
+
+
+def walk_in(hop: Hop[Services]) -> WalkIn | None:
+    """The customer at the counter of the agent on the phone."""
+    if not hop.data.get("walkin"):
+        return None
+    agent_id, float_id, has_super_agent, msisdn = hop.data["walkin"]
+    return WalkIn(UUID(agent_id), float_id, has_super_agent, msisdn)
 
 
 def shortcut_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -157,7 +183,7 @@ STATES: tuple[State[Any], ...] = (
     Step(
         "bill.inquiry",
         run=inquire,
-        goes=("bill.amount", "bill.meter_unknown", "bill.slow", "bill.down"),
+        goes=("bill.amount", "bill.phone", "bill.meter_unknown", "bill.slow", "bill.down"),
         slow=True,
         crowded="bill.slow",
     ),
@@ -171,6 +197,16 @@ STATES: tuple[State[Any], ...] = (
         accept=accept_amount,
         goes=("bill.repeated",),
         refusals=_AMOUNT_REFUSALS,
+    ),
+    Ask(
+        "bill.phone",
+        text="menus.bill.phone",
+        parse=parse_phone,
+        accept=accept_phone,
+        goes=("bill.amount",),
+        refusals=("msisdn_invalid", "own_number"),
+        ends=("agent_suspended",),
+        reads=True,
     ),
     End("bill.shortcut", text="menus.bill.shortcut", facts=shortcut_facts),
 )

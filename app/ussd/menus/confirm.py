@@ -8,7 +8,7 @@ intent.
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -17,11 +17,19 @@ from app.billers import payments
 from app.billers.payments import PaymentView
 from app.billers.quotes import Quote, quote
 from app.errors import DomainError
+from app.ussd.menus.agreement import (
+    REFUSALS,
+    agree,
+    note_price,
+    note_shown,
+    priced_at,
+    shown_at,
+)
+from app.ussd.menus.bill import walk_in
 from app.ussd.menus.history import STATE_KEYS
-from app.ussd.menus.services import Services, caller, check_pin
+from app.ussd.menus.services import Services, caller
 from app.ussd.states import Hop, Menu, Option, Secret, State, Step
 from app.wallet import intents, people
-from app.wallet.keys import new_key
 
 
 def find_repeat(hop: Hop[Services]) -> str:
@@ -49,7 +57,7 @@ def repeat_facts(hop: Hop[Services]) -> dict[str, object]:
 
 def review(hop: Hop[Services]) -> str:
     """For somebody who was cut off here: the same intent, at the price of now."""
-    hop.data["priced"] = int(hop.now.timestamp())
+    note_price(hop)
     return _if_still_sold(hop, "bill.review")
 
 
@@ -57,17 +65,8 @@ def get_ready(hop: Hop[Services]) -> str:
     """The confirmation is shown next: what it shows is agreed to, and its time begins."""
     goes = _if_still_sold(hop, "bill.confirm")
     if goes == "bill.confirm":
-        note_shown(hop)
+        note_shown(hop, quoted(hop).fingerprint)
     return goes
-
-
-def note_shown(hop: Hop[Services]) -> None:
-    """An intent keeps its time and price from its first PIN on: shown anew it is a new one."""
-    if hop.data.get("tried") == hop.data["intent"]:
-        hop.data["intent"] = str(new_key())
-    deadline = hop.now + timedelta(seconds=hop.market.confirm_seconds)
-    hop.data["shown"] = quoted(hop).fingerprint.hex()
-    hop.data["deadline"] = int(deadline.timestamp())
 
 
 def _if_still_sold(hop: Hop[Services], goes: str) -> str:
@@ -82,10 +81,10 @@ def _if_still_sold(hop: Hop[Services], goes: str) -> str:
 def quoted(hop: Hop[Services]) -> Quote:
     """At the price of when the amount was given, also when midnight has passed since."""
     data = hop.data
-    at = datetime.fromtimestamp(data["priced"], UTC) if "priced" in data else hop.now
     return quote(
-        hop.market, data["product"], data["customer_no"], data["name"], data["amount"], at=at
-    )
+        hop.market, data["product"], data["customer_no"], data["name"], data["amount"],
+        at=priced_at(hop), walk_in=walk_in(hop),
+    )  # fmt: skip
 
 
 def confirm_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -101,46 +100,17 @@ def confirm_facts(hop: Hop[Services]) -> dict[str, object]:
 
 
 def confirm(hop: Hop[Services], pin: str) -> str:
-    """One right PIN, one intent, one payment, whatever is retried.
+    """The intent is of what the screen showed: a tariff that changed since is refused."""
+    person_id, agreed, since = caller(hop).id, quoted(hop), shown_at(hop)
 
-    The intent is of what the screen showed: a tariff that changed since is refused, not charged.
-    """
-    services, person_id, agreed = hop.services, caller(hop).id, quoted(hop)
-    intent_id = uuid.UUID(hop.data["intent"])
-    hop.data["tried"] = hop.data["intent"]
-    deadline = datetime.fromtimestamp(hop.data["deadline"], UTC)
-    shown_at = deadline - timedelta(seconds=hop.market.confirm_seconds)
-
-    def note_intent(session: Session) -> None:
-        intents.open_intent(
-            session,
-            intent_id,
-            session_hash=hop.session_hash,
-            person_id=person_id,
-            kind="bill_payment",
-            fingerprint=bytes.fromhex(hop.data["shown"]),
-            deadline=deadline,
-            now=hop.now,
-        )
-
-    def pay(session: Session) -> uuid.UUID:
-        services.pins.passed(session, person_id)  # from here on a person's PINs wait in a row
-        _refuse_just_paid(session, person_id, agreed, intent_id, shown_at)
-        intents.supersede(session, intent_id, hop.session_hash, now=hop.now)
+    def pay(session: Session, intent_id: uuid.UUID) -> uuid.UUID:
+        _refuse_just_paid(session, person_id, agreed, intent_id, since)
         person = people.get(session, person_id)
         return payments.confirm(
             session, hop.market, person=person, intent_id=intent_id, quote=agreed, now=hop.now
         ).id
 
-    check_pin(hop, pin, also=note_intent)
-
-    try:
-        payment_id = services.db.transact(pay, name="confirm", idempotent=True)
-    except DomainError as error:
-        if not error.retryable:
-            services.db.transact(lambda session: _refused(hop, session, person_id))
-        raise
-    hop.data["payment"] = str(payment_id)
+    hop.data["payment"] = str(agree(hop, pin, kind="bill_payment", act=pay, name="confirm"))
     return "bill.wait"
 
 
@@ -166,27 +136,9 @@ def _same(
     )
 
 
-def _refused(hop: Hop[Services], session: Session, person_id: uuid.UUID) -> None:
-    """The PIN was right though the money did not move: the try is given back."""
-    hop.services.pins.passed(session, person_id)
-    intents.abandon(session, person_id, now=hop.now)
-
-
 _PAY_REFUSALS = (
-    "pin_locked",
-    "just_paid",
-    "insufficient_funds",
-    "limit_transaction",
-    "limit_day",
-    "limit_month",
-    "not_offered_yet",
-    "intent_closed",
-    "intent_changed",
-    "intent_expired",
-    "person_suspended",
-    "biller_paused",
-    "biller_down",
-)
+    *REFUSALS, "just_paid", "biller_paused", "biller_down", "agent_suspended",
+)  # fmt: skip
 
 STATES: tuple[State[Any], ...] = (
     Step("bill.repeated", run=find_repeat, goes=("bill.ready", "bill.repeat")),

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from app.billers import catalogue, payments
 from app.billers.payments import PaymentView
 from app.billers.tokens import grouped
-from app.ussd.menus.services import Services, caller, open_with_pin
-from app.ussd.states import End, Hop, Item, Pick, Secret, State
+from app.ussd.menus.services import Services, act_with_pin, caller, open_with_pin
+from app.ussd.menus.transfer import told_of_transfer
+from app.ussd.states import End, Hop, Item, Menu, Option, Pick, Secret, State
 from app.wallet import ledger, people
+from app.wallet.transfers import records, stops
+from app.wallet.transfers.records import TransferView
 
 SHOWN = 5
 STATE_KEYS = tuple(
@@ -22,11 +28,21 @@ STATE_KEYS = tuple(
 )  # fmt: skip
 
 
-def _day(hop: Hop[Services], view: PaymentView) -> str:
+# The words for transfers in a list; `got` is a send as its receiver sees it.
+MOVED_KEYS = tuple(
+    f"menus.moved.{word}"
+    for word in (
+        "send", "got", "voucher", "voucher_collect", "cash_in", "cash_out", "float_move",
+        "float_payout", "closing", "reversed", "bill", "commission", "deposit",
+    )
+)  # fmt: skip
+
+
+def _day(hop: Hop[Services], view: PaymentView | TransferView) -> str:
     return view.created_at.astimezone(hop.market.zone).strftime("%d/%m")
 
 
-def _line(hop: Hop[Services], view: PaymentView) -> Item:
+def line(hop: Hop[Services], view: PaymentView) -> Item:
     facts = {
         "day": _day(hop, view),
         "amount_minor": view.amount_minor,
@@ -36,15 +52,70 @@ def _line(hop: Hop[Services], view: PaymentView) -> Item:
     return Item(str(view.id), facts)
 
 
-def last_payments(hop: Hop[Services]) -> list[Item]:
+def _moved(hop: Hop[Services], view: TransferView) -> Item:
+    facts = {
+        "day": _day(hop, view),
+        "amount_minor": view.amount_minor,
+        "state": hop.say(f"menus.moved.{_word(hop, view)}"),
+    }
+    return Item([view.kind, str(view.id)], facts)
+
+
+def _word(hop: Hop[Services], view: TransferView) -> str:
+    if view.reversed_at is not None:
+        return "reversed"
+    return "got" if view.kind == "send" and view.payee_id == caller(hop).id else view.kind
+
+
+def last_movements(hop: Hop[Services]) -> list[Item]:
+    """Bills and transfers of a person in one list, newest first."""
     person_id = caller(hop).id
-    views = hop.services.db.transact(lambda session: payments.recent(session, person_id, SHOWN))
-    return [_line(hop, view) for view in views]
+
+    def read(session: Session) -> list[PaymentView | TransferView]:
+        views: list[PaymentView | TransferView] = [
+            *payments.recent(session, person_id, SHOWN),
+            *records.recent(session, person_id, SHOWN),
+        ]
+        return sorted(views, key=lambda view: view.created_at, reverse=True)[:SHOWN]
+
+    views = hop.services.db.transact(read)
+    return [
+        line(hop, view) if isinstance(view, PaymentView) else _moved(hop, view) for view in views
+    ]
 
 
-def choose_payment(hop: Hop[Services], payment_id: str) -> str:
-    hop.data["payment"] = payment_id
-    return "history.payment"
+def choose_movement(hop: Hop[Services], chosen: str | list[str]) -> str:
+    if isinstance(chosen, str):
+        hop.data["payment"] = chosen
+        return "history.payment"
+    hop.data["transfer"] = chosen[1]
+    view = hop.services.db.transact(lambda session: records.outcome(session, uuid.UUID(chosen[1])))
+    window = timedelta(seconds=hop.market.stops.window_seconds)
+    stoppable = view.kind == "send" and view.payer_id == caller(hop).id
+    fresh = view.reversed_at is None and hop.now < view.created_at + window
+    return "history.sent" if stoppable and fresh else "history.transfer"
+
+
+def transfer_facts(hop: Hop[Services]) -> dict[str, object]:
+    transfer_id = uuid.UUID(hop.data["transfer"])
+    view = hop.services.db.transact(lambda session: records.outcome(session, transfer_id))
+    return {
+        **told_of_transfer(hop),
+        "at": view.created_at.astimezone(hop.market.zone).strftime("%d/%m/%Y %H:%M"),
+        "state": hop.say(f"menus.moved.{_word(hop, view)}"),
+    }
+
+
+def ask_stop(hop: Hop[Services], pin: str) -> str:
+    """A wrong number: what the receiver still has is set aside, and staff decide."""
+    person_id, transfer_id = caller(hop).id, uuid.UUID(hop.data["transfer"])
+
+    def ask(session: Session) -> None:
+        stop = stops.ask(session, hop.market, transfer_id, by=person_id, now=hop.now)
+        hop.data["stop"] = stop.reference
+
+    act_with_pin(hop, pin, ask, name="stop")
+    return "stop.asked"
 
 
 def payment_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -84,7 +155,7 @@ def open_tokens(hop: Hop[Services], pin: str) -> str:
 def last_tokens(hop: Hop[Services]) -> list[Item]:
     person_id = caller(hop).id
     views = hop.services.db.transact(lambda session: payments.tokens(session, person_id, SHOWN))
-    return [_line(hop, view) for view in views]
+    return [line(hop, view) for view in views]
 
 
 def choose_token(hop: Hop[Services], payment_id: str) -> str:
@@ -97,12 +168,38 @@ STATES: tuple[State[Any], ...] = (
         "history.payments",
         text="menus.payments.title",
         item="menus.payments.line",
-        items=last_payments,
-        accept=choose_payment,
-        goes=("history.payment",),
+        items=last_movements,
+        accept=choose_movement,
+        goes=("history.payment", "history.transfer", "history.sent"),
         empty="history.none",
-        extra_texts=STATE_KEYS,
+        extra_texts=(*STATE_KEYS, *MOVED_KEYS),
     ),
+    End(
+        "history.transfer",
+        text="menus.payments.transfer",
+        facts=transfer_facts,
+        extra_texts=MOVED_KEYS,
+        reads=True,
+    ),
+    Menu(
+        "history.sent",
+        text="menus.payments.transfer",
+        facts=transfer_facts,
+        extra_texts=MOVED_KEYS,
+        reads=True,
+        options=(Option("menus.stop.option", goes="stop.pin"),),
+    ),
+    Secret(
+        "stop.pin",
+        text="menus.stop.pin",
+        facts=transfer_facts,
+        accept=ask_stop,
+        goes=("stop.asked",),
+        refusals=("pin_wrong",),
+        ends=("pin_locked", "stop_known", "stop_too_late", "stop_not_yours"),
+        commits=True,
+    ),
+    End("stop.asked", text="menus.stop.asked", facts=lambda hop: {"reference": hop.data["stop"]}),
     End("history.none", text="menus.payments.none"),
     End(
         "history.payment",

@@ -7,8 +7,22 @@ from collections.abc import Callable
 from app.ussd.menus.services import Services
 from app.ussd.states import Hop, Secret
 
-WEAK_PINS = ("pin_weak_same", "pin_weak_row", "pin_weak_number", "pin_weak_guess")
+WEAK_PINS = (
+    "pin_weak_same",
+    "pin_weak_row",
+    "pin_weak_number",
+    "pin_weak_guess",
+    "pin_used_before",
+)
 _SEALED = "first_pin"
+
+
+def _refuse_used(hop: Hop[Services], pin: str) -> None:
+    """None of the last PINs again; who registers has had none."""
+    if hop.person is not None:
+        pins, person_id = hop.services.pins, hop.person.id
+        past = hop.services.db.transact(lambda session: pins.history(session, person_id))
+        pins.refuse_used(past, pin)
 
 
 def typed_twice(
@@ -26,6 +40,7 @@ def typed_twice(
 
     def accept_first(hop: Hop[Services], pin: str) -> str:
         hop.services.pins.refuse_weak(pin, hop.msisdn)
+        _refuse_used(hop, pin)
         hop.seal(_SEALED, pin)
         return again
 

@@ -1,4 +1,8 @@
-"""What became of a bill payment: told after the PIN, and to a session that lost its memory."""
+"""What became of a confirmation: told after the PIN, and to a session that lost its memory.
+
+A bill's outcome may take a while and has many screens; a transfer is done with its PIN, and its
+last screen stands beside its confirmation.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,17 @@ SCREEN_OF_STATE = {
     "returned": "bill.manual",
     "paid_late": "bill.returned",
 }
-OUTCOMES = (
+# Kinds of intents that become a transfer, or a withdrawal code: `<kind>.done` tells of them.
+DONE_KINDS = (
+    "send",
+    "voucher",
+    "cash_out",
+    "withdrawal_code",
+    "cash_in",
+    "voucher_collect",
+    "float_move",
+)
+BILL_OUTCOMES = (
     "bill.paid",
     "bill.more_tokens",
     "bill.returned",
@@ -32,6 +46,7 @@ OUTCOMES = (
     "bill.open",
     "bill.closed",
 )
+OUTCOMES = (*BILL_OUTCOMES, *(f"{kind}.done" for kind in DONE_KINDS))
 
 
 def poll(hop: Hop[Services]) -> str | None:
@@ -61,6 +76,9 @@ def of_lost_session(hop: Hop[Services]) -> str | None:
         return None
     if found.subject is None:
         return "bill.open" if found.state == "open" else "bill.closed"
+    if found.kind in DONE_KINDS:
+        hop.data["transfer"] = str(found.subject)
+        return f"{found.kind}.done"
     hop.data["payment"] = str(found.subject)
     return _screen(_view(hop))
 
@@ -100,7 +118,7 @@ STATES: tuple[State[Any], ...] = (
             private=name in {"bill.paid", "bill.more_tokens"},
             pages=name == "bill.more_tokens",
         )
-        for name in OUTCOMES
+        for name in BILL_OUTCOMES
         if name not in {"bill.open", "bill.closed"}
     ),
     End("bill.open", text="menus.news.open"),

@@ -9,63 +9,83 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app.billers.quotes import Quote
+from app.billers import payments
+from app.markets import Market
 from app.ussd.menubook import MenuBook
-from app.ussd.menus import bill, confirm, outcome, start
-from app.ussd.menus.services import Services
-from app.ussd.states import Hop, State
+from app.ussd.menus import bill, history, outcome, start
+from app.ussd.menus.services import Services, caller
+from app.ussd.states import Hop, Item, Menu, State
 
-VERSION = "1"
-NEW_SINCE = frozenset(
+VERSION = "2"
+# People, sending, cash and the counter came with version 3: rooms, and single states of old ones.
+NEW_ROOMS = frozenset(
     {
-        "resume",
-        "bill.repeated",
-        "bill.repeat",
-        "bill.ready",
-        "bill.go_on",
-        "bill.review",
-        "bill.shortcut",
+        "send", "voucher", "withdraw", "cash_out", "withdrawal_code", "stop", "reset", "wake",
+        "agent", "cash_in", "code_out", "voucher_collect", "float", "float_ask", "float_move",
+        "float_grant", "commission", "customers", "invite", "reset_for", "mistake", "reports",
+        "sheet",
     }
-)
+)  # fmt: skip
+NEW_STATES = frozenset(
+    {"home.dormant", "home.closed", "bill.phone", "register.named", "history.transfer",
+     "history.sent"}
+)  # fmt: skip
+NEW_AT_HOME = ("menus.home.send", "menus.home.withdraw")
 
 
 def enter(hop: Hop[Services]) -> str:
-    """There was no going on after a cut."""
-    hop.left = None
-    return start.enter(hop)
+    """There was no counter, and whoever did not pay was told that they are suspended."""
+    state = hop.data.get("state", "active")
+    if hop.person is not None and state != "active":
+        return "home.suspended"
+    if hop.person is not None and hop.left is not None:
+        return "resume"
+    return "register.language" if hop.person is None else "home"
 
 
-def accept_amount(hop: Hop[Services], quoted: Quote) -> str:
-    """A repeated payment was not asked about."""
-    bill.accept_amount(hop, quoted)
-    confirm.note_shown(hop)
-    return "bill.confirm"
-
-
-_CHANGED: dict[str, dict[str, Any]] = {
-    "enter": {"run": enter, "goes": ("register.language", "home.suspended", "home")},
-    "bill.product": {"search": False},
-    "bill.amount": {"accept": accept_amount, "goes": ("bill.confirm",)},
-    "bill.confirm": {"resume": None},
-    "register.new": {"resume": None},
-    "register.again": {"resume": None},
-    "register.differ": {"resume": None},
-}
-
-
-def book(today: tuple[State[Any], ...]) -> MenuBook[Services]:
-    """The book of the release before, made from the states of today's."""
-    states = (
-        replace(state, **_CHANGED.get(state.name, {}))
-        for state in today
-        if state.name not in NEW_SINCE
+def last_payments(hop: Hop[Services]) -> list[Item]:
+    """Bills only."""
+    person_id = caller(hop).id
+    views = hop.services.db.transact(
+        lambda session: payments.recent(session, person_id, history.SHOWN)
     )
+    return [history.line(hop, view) for view in views]
+
+
+def _changed(states: dict[str, State[Any]]) -> dict[str, dict[str, Any]]:
+    home, consent = states["home"], states["register.consent"]
+    assert isinstance(home, Menu)
+    assert isinstance(consent, Menu)
+    agree, refuse = consent.options
+    return {
+        "enter": {"run": enter, "goes": ("register.language", "home.suspended", "home", "resume")},
+        "home": {
+            "options": tuple(one for one in home.options if one.label not in NEW_AT_HOME),
+        },
+        "register.consent": {"options": (replace(agree, goes="register.name"), refuse)},
+        "bill.inquiry": {
+            "goes": tuple(name for name in states["bill.inquiry"].goes if name != "bill.phone")
+        },
+        "history.payments": {"items": last_payments, "goes": ("history.payment",)},
+    }
+
+
+def book(market: Market, today: tuple[State[Any], ...]) -> MenuBook[Services]:
+    """The book of the release before, made from the states of today's."""
+    kept = {
+        state.name: state
+        for state in today
+        if state.name not in NEW_STATES and state.name.split(".")[0] not in NEW_ROOMS
+    }
+    changed = _changed(kept)
     return MenuBook(
         version=VERSION,
         start="enter",
         home="enter",
-        states=states,
+        states=(replace(state, **changed.get(name, {})) for name, state in kept.items()),
         who=start.arrive,
         on_unknown_session=outcome.of_lost_session,
-        entries=outcome.OUTCOMES,
+        entries=outcome.BILL_OUTCOMES,
+        shortcuts=bill.shortcuts(market),
+        bad_shortcut="bill.shortcut",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -13,8 +14,13 @@ from app.db import Database
 from app.errors import DomainError
 from app.notices import Recipient, notify
 from app.ussd.states import Caller, Hop, MenuError
+from app.wallet import agents
+from app.wallet.agents import Agent
+from app.wallet.codes import Codes
 from app.wallet.keys import new_key
 from app.wallet.pins import Attempt, Pins
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,7 @@ class Services:
 
     db: Database
     pins: Pins
+    codes: Codes
     inquiries: Inquiries
 
 
@@ -31,6 +38,18 @@ def caller(hop: Hop[Services]) -> Caller:
     if hop.person is None:
         raise MenuError("an unregistered number reached a state of registered people")
     return hop.person
+
+
+def acting_agent(hop: Hop[Services], session: Session) -> Agent:
+    """The agent on the phone, read anew: a session may outlive an appointment.
+
+    Raises DomainError `agent_suspended`.
+    """
+    agent = agents.of_person(session, caller(hop).id)
+    if agent is None:
+        raise DomainError("agent_suspended")
+    agents.refuse_inactive(agent)
+    return agent
 
 
 def recipient(hop: Hop[Services], person_id: UUID) -> Recipient:
@@ -64,6 +83,25 @@ def open_with_pin(hop: Hop[Services], pin: str) -> None:
     check_pin(hop, pin)
     person_id = caller(hop).id
     hop.services.db.transact(lambda session: hop.services.pins.passed(session, person_id))
+
+
+def act_with_pin(hop: Hop[Services], pin: str, act: Callable[[Session], T], *, name: str) -> T:
+    """What `act` gives, after a right PIN; for what is no confirmed movement of money. A refusal
+    gives the try back. Raises what `check_pin` and `act` raise.
+    """
+    check_pin(hop, pin)
+    services, person_id = hop.services, caller(hop).id
+
+    def acting(session: Session) -> T:
+        services.pins.passed(session, person_id)
+        return act(session)
+
+    try:
+        return services.db.transact(acting, name=name)
+    except DomainError as error:
+        if not error.retryable:
+            services.db.transact(lambda session: services.pins.passed(session, person_id))
+        raise
 
 
 def _tell_locked(hop: Hop[Services], person_id: UUID, error: DomainError) -> None:

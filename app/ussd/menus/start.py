@@ -14,12 +14,15 @@ from sqlalchemy.orm import Session
 
 from app.billers import payments
 from app.billers.payments import PaymentView
-from app.ussd.menus.services import Services
-from app.ussd.states import Caller, End, Hop, Menu, Option, Resume, State, Step
-from app.wallet import intents, people
+from app.ussd.menus.services import Services, caller, open_with_pin
+from app.ussd.states import Caller, End, Hop, Menu, Option, Resume, Secret, State, Step
+from app.wallet import agents, intents, people, resets
 from app.wallet.people import Person
+from app.wallet.transfers import records
+from app.wallet.transfers.records import TransferView
 
 NEWS_FOR = timedelta(minutes=15)
+OF_TRANSFERS = ("posted", "reversed", "code")
 NEWS_OF_STATE = {
     "captured": "paid",
     "held": "progress",
@@ -32,7 +35,8 @@ NEWS_OF_STATE = {
     "paid_late": "returned",
 }
 NEWS_KEYS = tuple(
-    f"menus.news.{key}" for key in (*dict.fromkeys(NEWS_OF_STATE.values()), "not_done", "open")
+    f"menus.news.{key}"
+    for key in (*dict.fromkeys(NEWS_OF_STATE.values()), "not_done", "open", *OF_TRANSFERS)
 )
 
 
@@ -42,6 +46,9 @@ def arrive(hop: Hop[Services]) -> Caller | None:
     if person is None:
         return None
     hop.language = person.language
+    if person.state == "invited":
+        hop.data["name"], hop.data["invited"] = person.name, True
+        return None
     return Caller(id=person.id, name=person.name, role=person.role)
 
 
@@ -49,9 +56,18 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     person = people.find(session, hop.msisdn)
     if person is None:
         return None
-    if person.state != "active":
-        hop.data["suspended"] = True
+    if person.state == "invited":
         return person
+    hop.data["state"] = person.state
+    if person.state != "active":
+        hop.left = None
+        return person
+    agent = agents.of_person(session, person.id)
+    if agent is not None and agent.state == "active":
+        hop.data["agent"] = [
+            agent.code, agent.name, agent.is_super, agent.parent_id is not None,
+        ]  # fmt: skip
+    hop.data["reset"] = resets.open_request(session, person.id, hop.now) is not None
     if hop.left and "intent" in hop.left and intents.known(session, UUID(hop.left["intent"])):
         hop.left = None  # a PIN was on its way: what became of it is told, it is not asked again
     news = _news(hop, session, person)
@@ -72,21 +88,40 @@ def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | N
         return None
     if last.subject is None:
         return ["open" if last.state == "open" else "not_done", {}]
+    if last.kind == "withdrawal_code":
+        return ["code", {}]
+    if last.kind != "bill_payment":
+        done = records.outcome(session, last.subject)
+        return [done.state, _facts(hop, done)]
     view = payments.outcome(session, last.subject)
     return [NEWS_OF_STATE[view.state], _facts(hop, view)]
 
 
-def _facts(hop: Hop[Services], view: PaymentView) -> dict[str, str]:
+def _facts(hop: Hop[Services], view: PaymentView | TransferView) -> dict[str, str]:
     return {"amount": hop.money(view.amount_minor), "reference": view.reference}
 
 
 def enter(hop: Hop[Services]) -> str:
     """Where a dial, and the key `00`, lead."""
-    if hop.data.get("suspended"):
-        return "home.suspended"
+    if hop.person is None:
+        return "register.language"
+    state = hop.data.get("state", "active")
+    if state != "active":
+        return f"home.{state}"
     if hop.left is not None:
         return "resume"
-    return "register.language" if hop.person is None else "home"
+    if hop.data.pop("reset", None):
+        return "reset"
+    return "agent" if hop.data.get("agent") else "home"
+
+
+def wake(hop: Hop[Services], pin: str) -> str:
+    """A wallet that slept is woken by its PIN."""
+    open_with_pin(hop, pin)
+    person_id = caller(hop).id
+    hop.services.db.transact(lambda session: people.wake(session, person_id, hop.now))
+    hop.data["state"] = "active"
+    return "home"
 
 
 def home_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -106,7 +141,16 @@ STATES: tuple[State[Any], ...] = (
     Step(
         "enter",
         run=enter,
-        goes=("register.language", "home.suspended", "home", "resume"),
+        goes=(
+            "register.language",
+            "home.suspended",
+            "home.dormant",
+            "home.closed",
+            "resume",
+            "reset",
+            "agent",
+            "home",
+        ),
         reads=False,
     ),
     Resume(
@@ -123,6 +167,7 @@ STATES: tuple[State[Any], ...] = (
         text="menus.home.title",
         facts=home_facts,
         extra_texts=NEWS_KEYS,
+        pages=True,
         options=(
             Option("menus.home.pay_bill", goes="bill.product"),
             Option(
@@ -130,6 +175,8 @@ STATES: tuple[State[Any], ...] = (
                 goes="bill.again",
                 when=lambda hop: bool(hop.data.get("again")),
             ),
+            Option("menus.home.send", goes="send.number"),
+            Option("menus.home.withdraw", goes="withdraw"),
             Option("menus.home.payments", goes="history.payments"),
             Option("menus.home.balance", goes="balance.pin"),
             Option("menus.home.tokens", goes="tokens.pin"),
@@ -137,4 +184,18 @@ STATES: tuple[State[Any], ...] = (
         ),
     ),
     End("home.suspended", text="menus.home.suspended"),
+    End("home.closed", text="menus.home.closed"),
+    Menu(
+        "home.dormant",
+        text="menus.home.dormant",
+        options=(Option("menus.home.wake", goes="wake.pin"),),
+    ),
+    Secret(
+        "wake.pin",
+        text="menus.home.wake_pin",
+        accept=wake,
+        goes=("home",),
+        refusals=("pin_wrong",),
+        ends=("pin_locked",),
+    ),
 )

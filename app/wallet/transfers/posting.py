@@ -66,7 +66,7 @@ def carry_out(
         people.refuse_inactive(payer)
     if payee and not people.may_receive(payee):
         raise DomainError("payee_suspended")
-    agent = agents.get(session, offer.agent_id) if offer.agent_id else None
+    agent = agents.locked_for_payment(session, offer.agent_id) if offer.agent_id else None
     if agent:
         agents.refuse_inactive(agent)
     counts: tuple[Count, ...] = ()
@@ -81,7 +81,7 @@ def carry_out(
     )
     (answer,) = ledger.post(session, [posting], now=now)
     if answer.refusal:
-        raise _refusal(session, market, offer, payer, answer.refusal)
+        raise refusal(session, market, offer, payer, answer.refusal)
     assert answer.posting_id is not None
     transfer_id = new_key()
     session.execute(
@@ -153,9 +153,10 @@ def _refuse_over_ceiling(
         raise DomainError("limit_balance", most=market.currency.format(most_minor))
 
 
-def _refusal(
+def refusal(
     session: Session, market: Market, offer: Offer, payer: Person | None, reason: str
 ) -> DomainError:
+    """What people are told where the ledger will not post or hold an offer."""
     if reason == "insufficient_funds":
         available = ledger.balance(session, offer.payer_account).available_minor
         written = market.currency.format

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base
 from app.wallet import references
+from app.wallet.transfers.offers import Offer
 
 
 class Transfer(Base):
@@ -110,6 +111,21 @@ def at_counter(
     if since:
         statement = statement.where(Transfer.created_at >= since)
     return _views(session, statement.order_by(Transfer.id.desc()).limit(limit))
+
+
+def same_since(session: Session, offer: Offer, since: datetime) -> TransferView | None:
+    """The newest transfer of just this, unless its money came back."""
+    statement = _SHOWN.where(
+        Transfer.payer_account == offer.payer_account,
+        Transfer.kind == offer.kind,
+        Transfer.amount_minor == offer.amount_minor,
+        Transfer.msisdn.is_not_distinct_from(offer.msisdn),
+        Transfer.agent_id.is_not_distinct_from(offer.agent_id),
+        Transfer.created_at >= since,
+        Transfer.reversed_at.is_(None),
+    )
+    views = _views(session, statement.order_by(Transfer.id.desc()).limit(1))
+    return views[0] if views else None
 
 
 def free_reference(session: Session) -> str:

@@ -5,9 +5,10 @@ import { Faults, Sales } from "./world.js";
 import { listen } from "./wire.js";
 
 const config = JSON.parse(document.getElementById("config").textContent);
+const FIRST_PHONES = 3;
 const MOST_PHONES = 8;
 const COLOURS = 4;
-const KEPT_NUMBERS = "kibanda.phones";
+const KEPT_NUMBERS = `kibanda.phones.${config.country_code}`;
 const SALES_MS = 5000; // a sale that the biller made late tells nobody by itself
 const OTHER = "other";
 
@@ -56,6 +57,7 @@ function removePhone(phone) {
 function offerNumbers(phone) {
   const select = phone.part(".sim select");
   const other = phone.part(".other");
+  other.placeholder = `+${config.country_code}…`;
   const draw = () => {
     const people = [...config.people];
     if (!people.some((one) => one.msisdn === phone.msisdn)) people.push({ name: "", msisdn: phone.msisdn });
@@ -85,7 +87,7 @@ function offerNumbers(phone) {
     if (event.key === "Escape") choose("");
     if (event.key === "Enter") {
       const msisdn = international(other.value);
-      complain(phone, msisdn ? "" : "Write a number like +254711000003 or 0711000003.");
+      complain(phone, msisdn ? "" : `Write a number like ${example()} or ${athome(example())}.`);
       if (msisdn) choose(msisdn);
     }
   });
@@ -93,9 +95,13 @@ function offerNumbers(phone) {
   draw();
 }
 
+// A number that nobody has, and how it is dialled in its country.
+const example = () => freeNumber(new Set(config.people.map((one) => one.msisdn)));
+const athome = (msisdn) => msisdn.replace(`+${config.country_code}`, "0");
+
 // +254… from what a person writes; empty when it is no number.
 function international(written) {
-  const digits = written.replace(/[\s()-]/g, "").replace(/^0(?=\d{9}$)/, "+254").replace(/^(?=[1-9])/, "+");
+  const digits = written.replace(/[\s()-]/g, "").replace(/^0(?=[1-9]\d{7,11}$)/, `+${config.country_code}`).replace(/^(?=[1-9])/, "+");
   return /^\+[1-9]\d{6,14}$/.test(digits) ? digits : "";
 }
 
@@ -151,14 +157,15 @@ document.getElementById("add-phone").addEventListener("click", () => {
   activate(addPhone(free.msisdn));
 });
 
+// The number after the first person's that nobody has.
 function freeNumber(used) {
-  let number = 254711000003;
+  let number = Number(config.people[0].msisdn.slice(1)) + 1;
   while (used.has(`+${number}`)) number += 1;
   return `+${number}`;
 }
 
 const kept = JSON.parse(localStorage.getItem(KEPT_NUMBERS) ?? "null");
-for (const msisdn of kept ?? config.people.map((one) => one.msisdn)) addPhone(msisdn);
+for (const msisdn of kept ?? config.people.slice(0, FIRST_PHONES).map((one) => one.msisdn)) addPhone(msisdn);
 if (phones.length) activate(phones[0]);
 document.addEventListener("keydown", typed);
 setInterval(() => { for (const phone of phones) phone.drawGauges(); }, 250);

@@ -1,0 +1,89 @@
+"""Who is told what of a payment: the person who paid; at a counter the agent and the customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.billers import catalogue
+from app.billers.models import Payment
+from app.markets.model import Market
+from app.notices import Recipient, notify
+from app.wallet import agents, ledger, people
+from app.wallet.keys import derived_key
+from app.wallet.people import Person
+
+# What they are told at the counter, by what a person would be.
+TO_AGENT = {
+    "payment_paid": "bill_paid_by_you",
+    "payment_refused": "bill_refused_by_you",
+    "payment_cancelled": "bill_cancelled_by_you",
+    "payment_manual": "bill_manual_by_you",
+}
+TO_CUSTOMER = {
+    "payment_paid": "bill_paid_for_you",
+    "payment_refused": "bill_not_paid_for_you",
+    "payment_cancelled": "bill_not_paid_for_you",
+}
+
+
+def tell(session: Session, market: Market, payment: Payment, kind: str, now: datetime) -> None:
+    """`kind` as a person would be told who paid out of the own wallet."""
+    balance = ledger.balance(session, payment.wallet_id)
+    facts = {
+        "amount_minor": payment.amount_minor,
+        "fee_minor": payment.fee_minor,
+        "total_minor": payment.total_minor,
+        "tokens": payment.tokens or [],
+        "reference": payment.reference,
+        "product": catalogue.product_name(market, payment.product),
+        "customer_no": payment.customer_no,
+        "balance_minor": balance.available_minor,
+        "at": now.isoformat(),
+    }
+    if payment.agent_id is None:
+        person = session.get_one(Person, payment.person_id)
+        _notify(session, payment, kind, _recipient(person), facts, now)
+        return
+    # At the counter nobody reads of the other's side: the balance is the float's, the token the
+    # customer's.
+    tokens, in_float = facts.pop("tokens"), facts.pop("balance_minor")
+    agent = agents.get(session, payment.agent_id)
+    to_agent = Recipient(agent.msisdn, agent.language, agent.person_id)
+    _notify(session, payment, TO_AGENT[kind], to_agent, {**facts, "float_minor": in_float}, now)
+    if kind in TO_CUSTOMER:
+        facts |= {"tokens": tokens, "name": agent.name}
+        to_customer = _customer(session, market, payment)
+        _notify(session, payment, TO_CUSTOMER[kind], to_customer, facts, now)
+
+
+def _customer(session: Session, market: Market, payment: Payment) -> Recipient:
+    """Who brought the cash: in their language, if they have a wallet here."""
+    assert payment.customer_msisdn
+    person = people.find(session, payment.customer_msisdn)
+    return (
+        _recipient(person)
+        if person
+        else Recipient(payment.customer_msisdn, market.default_language)
+    )
+
+
+def _recipient(person: Person) -> Recipient:
+    return Recipient(person.msisdn, person.language, person.id)
+
+
+def _notify(
+    session: Session,
+    payment: Payment,
+    kind: str,
+    recipient: Recipient,
+    facts: Mapping[str, Any],
+    now: datetime,
+) -> None:
+    message_id = derived_key(payment.id, "message", kind)
+    notify(
+        session, kind, recipient, message_id=message_id, subject=payment.id, facts=facts, now=now
+    )

@@ -1,0 +1,95 @@
+"""`agent`: one agent with its float, and proposals to make, stop or restart one."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+from sqlalchemy.orm import Session
+
+from app import msisdn as numbers
+from app.cli.acting import propose
+from app.cli.output import refusing, runtime, table
+from app.staff import decisions
+from app.wallet import agents, ledger
+from app.wallet.agents import Agent
+from app.wallet.ledger import Balance
+
+
+@click.group("agent")
+def agent() -> None:
+    """Agents and super-agents."""
+
+
+@agent.command("show")
+@click.argument("code")
+@with_appcontext
+@refusing
+def show(code: str) -> None:
+    """An agent: who it is, its float, its super-agent, and those below it."""
+    parts = runtime()
+
+    def read(session: Session) -> tuple[Agent, Balance, Agent | None, list[Agent]]:
+        found = agents.of_code(session, code)
+        above = agents.get(session, found.parent_id) if found.parent_id else None
+        return (
+            found,
+            ledger.balance(session, found.float_id),
+            above,
+            agents.below(session, found.id),
+        )
+
+    one, balance, above, below = parts.db.transact(read)
+    money = parts.market.currency.format
+    rank = "super-agent" if one.is_super else "agent"
+    click.echo(f"{one.code}  {one.name}  {one.msisdn}  {rank}  {one.state}")
+    click.echo(f"float {money(balance.available_minor)}  held {money(balance.held_minor)}")
+    if above:
+        click.echo(f"super-agent {above.code}  {above.name}")
+    if below:
+        rows = [{"code": a.code, "name": a.name, "state": a.state} for a in below]
+        click.echo("\n" + table(rows, ["code", "name", "state"]))
+
+
+@agent.command("appoint")
+@click.argument("msisdn")
+@click.option("--name", required=True, help="what customers read, as on the kiosk's sign")
+@click.option("--super", "is_super", is_flag=True, help="a super-agent, with agents below it")
+@click.option("--parent", metavar="CODE", help="the super-agent above it")
+@click.option("--evidence", required=True, help="the contract: where it lies, who signed it, when")
+@with_appcontext
+@refusing
+def appoint(msisdn: str, name: str, parent: str | None, evidence: str, *, is_super: bool) -> None:
+    """Propose to make a registered person an agent."""
+    number = numbers.parse(msisdn, runtime().market.region)
+    propose(
+        "agent_appoint",
+        evidence,
+        lambda session: decisions.about_appointment(
+            session, number, name, is_super=is_super, parent=parent
+        ),
+    )
+
+
+@agent.command("suspend")
+@click.argument("code")
+@click.option("--evidence", required=True, help="what happened, where, when, who said so")
+@with_appcontext
+@refusing
+def suspend(code: str, evidence: str) -> None:
+    """Propose that an agent serves nobody until it is resumed."""
+    kind = "agent_suspend"
+    propose(kind, evidence, lambda session: decisions.about_agent(session, kind, code))
+
+
+@agent.command("resume")
+@click.argument("code")
+@click.option("--evidence", required=True, help="what was settled, where, when, by whom")
+@with_appcontext
+@refusing
+def resume(code: str, evidence: str) -> None:
+    """Propose that a suspended agent serves again."""
+    kind = "agent_resume"
+    propose(kind, evidence, lambda session: decisions.about_agent(session, kind, code))
+
+
+COMMANDS = (agent,)

@@ -1,0 +1,97 @@
+"""The little that a run has to know of its market file.
+
+The product judges the file, and says the line when something is wrong with it. So what cannot be
+read here is no demo market, and the run ends where the product first reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+DEFAULT = "demo"
+FOLDER = Path("app/markets")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody whom `seed` registers."""
+
+    name: str
+    msisdn: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Market:
+    """`name` is what KIBANDA_MARKET says, `code` what the file calls itself."""
+
+    name: str
+    code: str = DEFAULT
+    demo: bool = False
+    region: str = ""
+    service_code: str = ""
+    billers: tuple[str, ...] = ()
+    people: tuple[Person, ...] = ()
+
+    @property
+    def database(self) -> str:
+        """Every market has a database of its own: wallets of two currencies in one would not be
+        told apart by the country's people, nor by its staff.
+        """
+        return "kibanda" if self.code == DEFAULT else f"kibanda_{self.code}"
+
+    def credentials(self, sandbox: str) -> str:
+        """The sandbox's billers, as the setting BILLER_CREDENTIALS has them."""
+        billers = {
+            code: {
+                "url": f"{sandbox}/billers/{code}",
+                "username": "kibanda",
+                "api_key": f"demo-{code}-key",
+            }
+            for code in self.billers
+        }
+        return json.dumps(billers, separators=(",", ":"))
+
+    def of_sandbox(self) -> dict[str, str]:
+        """What the sandbox is told of the country that it plays."""
+        people = [{"name": _shown(one), "msisdn": one.msisdn} for one in self.people]
+        return {
+            "SANDBOX_REGION": self.region,
+            "SANDBOX_SERVICE_CODE": self.service_code,
+            "SANDBOX_PEOPLE": json.dumps(people, separators=(",", ":")),
+        }
+
+
+def read(project: Path, name: str) -> Market:
+    """The market of that name in the project, or of that path, as far as it can be read."""
+    named = project / FOLDER / f"{name}.toml"
+    path = named if named.exists() else project / name
+    try:
+        return _market(name, tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return Market(name)
+
+
+def _market(name: str, told: Mapping[str, Any]) -> Market:
+    people = tuple(
+        Person(str(one["name"]), str(one["msisdn"]), str(one.get("role", "customer")))
+        for one in told.get("demo_people", ())
+    )
+    return Market(
+        name,
+        code=str(told["code"]),
+        demo=told.get("demo") is True,
+        region=str(told["region"]),
+        service_code=str(told["service_codes"][0]),
+        billers=tuple(told["billers"]),
+        people=people,
+    )
+
+
+def _shown(one: Person) -> str:
+    return one.name if one.role == "customer" else f"{one.name} ({one.role.replace('_', '-')})"

@@ -1,0 +1,82 @@
+"""`make torture-small`, or `python -m tests.torture [--seed N]`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.factory import build_runtime
+from app.settings import Settings
+from launcher.servers import Servers, temporary_servers
+from tests.servers import migrate
+from tests.torture import bills, transfers
+from tests.torture.judge import Judge, wait_rest
+from tests.world import World
+
+
+@contextlib.contextmanager
+def timed(step: str) -> Iterator[None]:
+    """Print a step with how long it took."""
+    started = time.monotonic()
+    yield
+    print(f"{step:32} {time.monotonic() - started:5.1f} s", flush=True)
+
+
+def run(servers: Servers, folder: Path, seed: int) -> int:
+    """Everything; prints a line a step, returns the exit code."""
+    dice = random.Random(seed)
+    app_url, owner_url = servers.url("kibanda_app"), servers.url("kibanda_owner")
+    migrate(owner_url)
+    parts = build_runtime(Settings(database_url=app_url, redis_url=servers.redis_url))
+    world = World(folder, app_url, owner_url, servers.redis_url)
+    judge = Judge(world)
+    world.start()
+    try:
+        world.wait_ready()
+        people = []
+        for name in bills.PROCESS_OF:
+            with timed(name):
+                people.append(bills.at_failpoint(name, parts, world, judge))
+        moved = []
+        for story in transfers.STORIES:
+            for name in transfers.failpoints_of(story):
+                with timed(name):
+                    moved.append(transfers.at_failpoint(name, story, parts, world, judge))
+        with timed("killing at random under load"):
+            under, killed = bills.under_load(parts, world, dice)
+        people += under
+        with timed("coming to rest"):
+            wait_rest(world)
+        for who in people:
+            bills.judge_person(judge, who)
+        for after in moved:
+            transfers.judge_after(judge, after)
+        judge.ledger()
+    finally:
+        world.stop()
+        parts.db.dispose()
+    for fault in judge.faults:
+        print(fault)
+    confirmed = sum(len(who.meters) for who in people)
+    faults = len(judge.faults)
+    print(f"seed {seed}: {confirmed} confirmations, {killed} random kills, {faults} faults")
+    return 1 if judge.faults else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    seed = parser.parse_args().seed
+    print(f"seed {seed}", flush=True)
+    with temporary_servers() as servers, tempfile.TemporaryDirectory() as folder:
+        return run(servers, Path(folder), seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

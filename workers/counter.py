@@ -1,0 +1,138 @@
+"""The counter's chores: what is overdue ends, and commission is paid.
+
+Each item is ended in a transaction of its own, in pages, until none is left or the round is over;
+one that cannot be ended is left for the next round and never stands in the way of the rest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+
+from prometheus_client import Gauge
+from sqlalchemy.orm import Session
+
+from app.db import Database
+from app.errors import DomainError
+from app.markets.model import Market
+from app.telemetry import log
+from app.wallet.codes import Codes
+from app.wallet.counter import float_requests, payouts, withdrawals
+from app.wallet.counter.payouts import Due
+
+ROUND_SECONDS = 10.0
+PAGE = 100
+UNPAID = Gauge(
+    "kibanda_commission_unpaid_agents",
+    "Agents whose commission waits because the operator's own account is short",
+    multiprocess_mode="mostrecent",
+)
+
+
+class Overdue(Protocol):
+    """Which are overdue, a page of them."""
+
+    def __call__(self, session: Session) -> Sequence[UUID]: ...
+
+
+class End(Protocol):
+    """End one of them; False when it is not open any more."""
+
+    def __call__(self, session: Session, subject: UUID) -> bool: ...
+
+
+def expire_withdrawals(db: Database, codes: Codes, now: datetime) -> int:
+    """Give back the money of codes that nobody used in time; how many."""
+
+    def end(session: Session, subject: UUID) -> bool:
+        return withdrawals.expire(session, codes, subject, now)
+
+    return _end_all(db, "withdrawal", partial(withdrawals.overdue, now=now, limit=PAGE), end)
+
+
+def expire_float_requests(db: Database, now: datetime) -> int:
+    """End requests for float that nobody answered in time; how many."""
+
+    def end(session: Session, subject: UUID) -> bool:
+        return float_requests.expire(session, subject, now)
+
+    return _end_all(db, "float_request", partial(float_requests.overdue, now=now, limit=PAGE), end)
+
+
+def pay_commission(db: Database, market: Market, now: datetime) -> int:
+    """Pay the agents whose commission of before this period is not paid yet; how many.
+
+    Where the operator's own account is short nothing is lost: an alarm says so, and a later round
+    pays.
+    """
+    left_out = set[UUID]()
+    paid, short = 0, list[Due]()
+    deadline = time.monotonic() + ROUND_SECONDS
+    while time.monotonic() < deadline:
+        page = db.transact(partial(_unpaid, market=market, now=now, left_out=left_out))
+        if not page:
+            break
+        for due in page:
+            left_out.add(due.agent_id)
+            outcome = _pay(db, market, due, now)
+            paid += outcome == "paid"
+            if outcome == "short":
+                short.append(due)
+    UNPAID.set(len(short))
+    if short:
+        owed = market.currency.format(sum(due.owed_minor for due in short))
+        log.error("commission_unpaid", agents=len(short), owed=owed)
+    return paid
+
+
+def _unpaid(session: Session, market: Market, now: datetime, left_out: set[UUID]) -> list[Due]:
+    return payouts.due(session, market, now, PAGE, tuple(left_out))
+
+
+def _pay(db: Database, market: Market, due: Due, now: datetime) -> str:
+    """`paid`, `short` or `""` for nothing to pay or an error that is logged.
+
+    The account is looked at first, so that a round that cannot pay writes nothing.
+    """
+    try:
+        if db.transact(lambda s: payouts.operator_minor(s, market)) < due.owed_minor:
+            return "short"
+        payout = db.transact(lambda s: payouts.pay(s, market, due.agent_id, now), idempotent=True)
+        return "paid" if payout else ""
+    except DomainError as error:
+        if error.code == "operator_short":
+            return "short"
+        log.warning("commission_not_paid_yet", agent=str(due.agent_id), error=error.code)
+    except Exception as error:  # noqa: BLE001 - one broken agent must not keep the others unpaid
+        log.error(
+            "commission_not_paid", agent=str(due.agent_id), error=type(error).__name__,
+            exc_info=True,
+        )  # fmt: skip
+    return ""
+
+
+def _end_all(db: Database, what: str, overdue: Overdue, end: End) -> int:
+    done = 0
+    deadline = time.monotonic() + ROUND_SECONDS
+    while time.monotonic() < deadline:
+        page = db.transact(overdue)
+        ended = sum(_is_ended(db, what, end, subject) for subject in page)
+        done += ended
+        if ended < PAGE:
+            break
+    return done
+
+
+def _is_ended(db: Database, what: str, end: End, subject: UUID) -> bool:
+    try:
+        return db.transact(lambda session: end(session, subject), idempotent=True)
+    except DomainError as error:
+        # Somebody holds what it needs, or the database is away: the next round is soon.
+        log.warning("counter_not_ended_yet", what=what, error=error.code)
+    except Exception as error:  # noqa: BLE001 - one broken row must not keep the others open
+        log.error("counter_not_ended", what=what, error=type(error).__name__, exc_info=True)
+    return False
