@@ -2,9 +2,16 @@
 outcome holds a thread, and threads are cheap where another process is not.
 """
 
+import sys
+
+from app import markets
 from app.settings import Settings
 
-_settings = Settings()
+try:
+    _settings = Settings()
+    markets.load(_settings.kibanda_market)  # refused here it is one sentence, and not one a worker
+except ValueError as error:
+    sys.exit(f"web: {error}")
 
 bind = f"127.0.0.1:{_settings.port}"  # TLS and the world are the reverse proxy's business
 workers = _settings.web_workers

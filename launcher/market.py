@@ -24,6 +24,7 @@ class Person:
     name: str
     msisdn: str
     role: str
+    balance_minor: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Market:
     service_code: str = ""
     billers: tuple[str, ...] = ()
     people: tuple[Person, ...] = ()
+    currency: str = ""
+    exponent: int = 0
 
     @property
     def database(self) -> str:
@@ -64,7 +67,14 @@ class Market:
             "SANDBOX_REGION": self.region,
             "SANDBOX_SERVICE_CODE": self.service_code,
             "SANDBOX_PEOPLE": json.dumps(people, separators=(",", ":")),
+            "SANDBOX_BANK_CURRENCY": self.currency,
+            "SANDBOX_BANK_OPENING": self._paid_in(),
         }
+
+    def _paid_in(self) -> str:
+        """What `seed demo` pays in; the trust account at the bank opens with it."""
+        total = sum(one.balance_minor for one in self.people) * 100 // 10**self.exponent
+        return f"{total // 100}.{total % 100:02d}"
 
 
 def read(project: Path, name: str) -> Market:
@@ -79,7 +89,12 @@ def read(project: Path, name: str) -> Market:
 
 def _market(name: str, told: Mapping[str, Any]) -> Market:
     people = tuple(
-        Person(str(one["name"]), str(one["msisdn"]), str(one.get("role", "customer")))
+        Person(
+            str(one["name"]),
+            str(one["msisdn"]),
+            str(one.get("role", "customer")),
+            int(one["balance_minor"]),
+        )
         for one in told.get("demo_people", ())
     )
     return Market(
@@ -90,6 +105,8 @@ def _market(name: str, told: Mapping[str, Any]) -> Market:
         service_code=str(told["service_codes"][0]),
         billers=tuple(told["billers"]),
         people=people,
+        currency=str(told["currency"]["code"]),
+        exponent=int(told["currency"]["exponent"]),
     )
 
 

@@ -53,6 +53,7 @@ class Readiness:
             ("Dial", asked.market.service_code),
             *self._people(),
             ("PIN", "7391 for all of them"),
+            ("Staff", "asha, baraka, mkuu: kibanda-demo-staff; code by `flask staff code NAME`"),
             ("Meter", "54100234563 (any 11 digits that pass Luhn)"),
             ("Stop", "Ctrl-C"),
         )

@@ -2,7 +2,8 @@
 
 from flask import Flask
 
-from sandbox import biller_http, gateway_sms, page, phones
+from sandbox import bank_http, biller_http, gateway_sms, page, phones
+from sandbox.bank import Bank
 from sandbox.biller import Biller
 from sandbox.delivery import DeliveryReports
 from sandbox.events import Events
@@ -51,6 +52,10 @@ def create_app(settings: Settings) -> Flask:
 
     reports = DeliveryReports(settings.kibanda_url, settings.callback_token)
     app.register_blueprint(gateway_sms.blueprint(settings, messages, reports, faults))
+    bank = Bank(
+        Journal(settings.data / "bank.jsonl"), settings.bank_currency, settings.bank_opening
+    )
+    app.register_blueprint(bank_http.blueprint(bank))
     app.register_blueprint(biller_http.blueprint(billers, faults, events))
     app.register_blueprint(phones.blueprint(phones.Phones(new_handset), messages, screens))
     app.register_blueprint(page.blueprint(settings, faults, events, billers))

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import phonenumbers
@@ -49,6 +51,8 @@ class Settings:
     service_code: str = "*384*123#"
     region: str = "KE"
     people: tuple[tuple[str, str], ...] = DEMO_PEOPLE
+    bank_currency: str = "KES"
+    bank_opening: Decimal = Decimal("0.00")
     session_seconds: float = LONGEST_SESSION_SECONDS
     answer_seconds: float = LONGEST_ANSWER_SECONDS
 
@@ -72,6 +76,8 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         service_code=environ.get("SANDBOX_SERVICE_CODE", "*384*123#"),
         region=_region(environ.get("SANDBOX_REGION", "KE")),
         people=_people(environ.get("SANDBOX_PEOPLE")),
+        bank_currency=environ.get("SANDBOX_BANK_CURRENCY", "KES"),
+        bank_opening=_opening(environ.get("SANDBOX_BANK_OPENING", "0.00")),
         session_seconds=_seconds(environ, "SANDBOX_SESSION_SECONDS", LONGEST_SESSION_SECONDS),
         answer_seconds=_seconds(environ, "SANDBOX_ANSWER_SECONDS", LONGEST_ANSWER_SECONDS),
     )
@@ -92,6 +98,12 @@ def _seconds(environ: Mapping[str, str], name: str, longest: float) -> float:
     if not 0 < seconds <= longest:
         raise SettingsError(f"{name} must be above 0 and at most {longest:g}, not {value!r}")
     return seconds
+
+
+def _opening(value: str) -> Decimal:
+    if not re.fullmatch(r"[0-9]{1,13}\.[0-9]{2}", value):
+        raise SettingsError(f"SANDBOX_BANK_OPENING must be an amount like 1500.00, not {value!r}")
+    return Decimal(value)
 
 
 def _region(value: str) -> str:

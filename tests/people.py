@@ -7,8 +7,10 @@ import secrets
 from app.luhn import passes_luhn
 
 
-def fresh_msisdn() -> str:
-    return f"+2547{secrets.randbelow(10**8):08d}"
+def fresh_msisdn(region: str = "KE") -> str:
+    """A mobile number of the demo market in that country."""
+    network, digits = {"KE": ("+2547", 8), "ID": ("+62812", 8)}[region]
+    return f"{network}{secrets.randbelow(10**digits):0{digits}d}"
 
 
 def fresh_meter() -> str:

@@ -22,6 +22,7 @@ import pytest
 import redis
 from dotenv import dotenv_values
 
+from app import markets
 from launcher import places as ours
 from launcher import processes, procfile, programs, settings
 from launcher.children import Backoff
@@ -320,6 +321,9 @@ def test_another_demo_market_has_its_own_country(tmp_path: Path) -> None:
         "name": "Siti Rahayu",
         "msisdn": "+6281110000001",
     }
+    assert told["SANDBOX_BANK_CURRENCY"] == "IDR"
+    seeded = sum(person.balance_minor for person in markets.load("demo_id").demo_people)
+    assert told["SANDBOX_BANK_OPENING"] == f"{seeded}.00", "the bank has what the seed pays in"
     assert asked.market.database == "kibanda_demo_id"
     assert settings.from_environment({}, tmp_path, ROOT).market.database == "kibanda"
 

@@ -7,7 +7,6 @@ web is gunicorn, the workers are RQ, and a process is killed with -9 when a test
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -23,6 +22,7 @@ import redis
 import requests
 
 from app.staff.credentials import DEMO_PASSWORD
+from launcher import market as market_file
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 30.0
@@ -71,18 +71,12 @@ class World:
         self.port, self.sandbox_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
+        self.country = market_file.read(self.root, self.market)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        billers = {
-            "stima": {
-                "url": f"{self.sandbox_url}/billers/stima",
-                "username": "kibanda",
-                "api_key": "demo-stima-key",
-            }
-        }
         return {
             **kept,
             "PYTHONUNBUFFERED": "1",
@@ -102,7 +96,8 @@ class World:
             "AT_API_KEY": "demo-at-key",
             "AT_API_URL": self.sandbox_url,
             "AT_SENDER_ID": "KIBANDA",
-            "BILLER_CREDENTIALS": json.dumps(billers),
+            "BILLER_CREDENTIALS": self.country.credentials(self.sandbox_url),
+            **self.country.of_sandbox(),
             **self.extra,
         }
 
@@ -202,7 +197,9 @@ class World:
         self.sandbox("DELETE", "/faults")
 
     def sales(self) -> list[dict[str, Any]]:
-        sold: list[dict[str, Any]] = self.sandbox("GET", "/billers/stima/sales")
+        sold: list[dict[str, Any]] = self.sandbox(
+            "GET", f"/billers/{self.country.billers[0]}/sales"
+        )
         return sold
 
     def inbox(self, msisdn: str) -> list[dict[str, Any]]:
@@ -230,8 +227,8 @@ class Phone:
     world: World
     msisdn: str
 
-    def dial(self, code: str = "*384*123#") -> str:
-        return self._act("dial", {"code": code})
+    def dial(self, code: str | None = None) -> str:
+        return self._act("dial", {"code": code or self.world.country.service_code})
 
     def reply(self, text: str) -> str:
         return self._act("reply", {"text": text})

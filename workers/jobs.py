@@ -17,6 +17,7 @@ from app.errors import DomainError
 from app.sms import outbound
 from app.telemetry import log
 from app.wallet import intents, ledger, people, resets
+from app.wallet.transfers import stops, vouchers
 from workers import counter, heartbeat, process
 
 DRAIN_SECONDS = 20
@@ -66,6 +67,8 @@ def keep_house() -> None:
         "expire_resets": lambda: db.transact(lambda s: resets.expire(s, now)),
         "find_dormant": lambda: db.transact(lambda s: people.find_dormant(s, market, now)),
         "expire_withdrawals": lambda: counter.expire_withdrawals(db, here.runtime.codes, now),
+        "return_vouchers": lambda: vouchers.expire(db, now),
+        "lapse_stops": lambda: stops.lapse(db, now),
         "expire_float_requests": lambda: counter.expire_float_requests(db, now),
         "pay_commission": lambda: counter.pay_commission(db, market, now),
         "roll_up": lambda: db.transact(ledger.roll_up),

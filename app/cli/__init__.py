@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import agents, cases, database, money, payments, people, staff, ussd
+from app.cli import agents, cases, database, money, payments, people, staff, trust, ussd
 
 
 def register(app: Flask) -> None:
@@ -16,6 +16,7 @@ def register(app: Flask) -> None:
         *people.COMMANDS,
         *payments.COMMANDS,
         *staff.COMMANDS,
+        *trust.COMMANDS,
         *ussd.COMMANDS,
     ):
         app.cli.add_command(command)

@@ -44,9 +44,12 @@ def seed_demo() -> None:
     parts = runtime()
     if not parts.market.demo:
         raise click.ClickException(f"market {parts.market.code} is not a demo market")
-    for person in demo.people_of(parts.market):
-        new = demo.add(parts.db, parts.pins, parts.market, person, datetime.now(UTC))
+    cast = demo.people_of(parts.market)
+    above = next((one.msisdn for one in cast if one.role == "super_agent"), None)
+    for person in cast:
+        new = demo.add(parts.db, parts.pins, parts.market, person, datetime.now(UTC), above=above)
         click.echo(f"{person.msisdn}  {person.name} ({person.role}){'' if new else ', was there'}")
+    parts.db.transact(lambda session: demo.fund_operator(session, parts.market, datetime.now(UTC)))
     seals = credentials.sealer(parts.settings.pin_key_ring)
     for one in demo_staff.STAFF:
         new = demo_staff.add(parts.db, seals, one, datetime.now(UTC))

@@ -17,6 +17,7 @@ from app.wallet.people import Person
 from app.wallet.pins import Pins
 
 PIN = "7391"
+OPERATOR_MINOR = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,19 @@ def people_of(market: Market) -> list[DemoPerson]:
 
 
 def add(
-    db: Database, pins: Pins, market: Market, who: DemoPerson, now: datetime, pin: str = PIN
+    db: Database,
+    pins: Pins,
+    market: Market,
+    who: DemoPerson,
+    now: datetime,
+    pin: str = PIN,
+    *,
+    above: str | None = None,
 ) -> bool:
-    """Register one person and pay in their balance; False when they were there already."""
+    """Register one person and pay in their balance; False when they were there already.
+
+    `above`: the number of an agent's super-agent.
+    """
     person_id = new_key()
     sealed = pins.seal(person_id, pin)
 
@@ -59,21 +70,25 @@ def add(
         pins.put(session, person_id, sealed, now)
         account_id = person.wallet_id
         if who.role != "customer":
-            account_id = _appoint(session, who, person, market, now).float_id
+            account_id = _appoint(session, who, person, market, above, now).float_id
         if who.balance_minor:
-            _pay_in(session, who, account_id, market.currency.code, now)
+            line_id = f"demo-{who.msisdn.removeprefix('+')}"
+            _pay_in(session, line_id, account_id, who.balance_minor, market.currency.code, now)
         return True
 
     return db.transact(work)
 
 
 def _appoint(
-    session: Session, who: DemoPerson, person: Person, market: Market, now: datetime
+    session: Session,
+    who: DemoPerson,
+    person: Person,
+    market: Market,
+    above: str | None,
+    now: datetime,
 ) -> Agent:
-    """Agents of the demo stand below its first super-agent, if there is one yet."""
-    supers = [one.msisdn for one in market.demo_people if one.role == "super_agent"]
-    above = people.find(session, supers[0]) if supers else None
-    parent = agents.of_person(session, above.id) if above and who.role == "agent" else None
+    boss = people.find(session, above) if above and who.role == "agent" else None
+    parent = agents.of_person(session, boss.id) if boss else None
     return agents.appoint(
         session,
         person,
@@ -85,20 +100,28 @@ def _appoint(
     )
 
 
+def fund_operator(session: Session, market: Market, now: datetime) -> None:
+    """The operator's own account, from which it pays the commission that no fee funds."""
+    currency = market.currency.code
+    own = ledger.operator_account(session, currency)
+    if ledger.balance(session, own).balance_minor:
+        return  # the seed is safe to repeat
+    _pay_in(session, "demo-operator", own, OPERATOR_MINOR, currency, now)
+
+
 def _pay_in(
-    session: Session, who: DemoPerson, wallet_id: int, currency: str, now: datetime
+    session: Session, line_id: str, account_id: int, minor: int, currency: str, now: datetime
 ) -> None:
     """Money comes into the world only against a bank line with maker and checker, here too."""
-    line_id = f"demo-{who.msisdn.removeprefix('+')}"
     ledger.record_bank_line(
         session,
         line_id=line_id,
-        amount_minor=who.balance_minor,
+        amount_minor=minor,
         currency=currency,
         booked_on=now.date(),
         maker="demo-maker",
     )
     ledger.approve_bank_line(session, line_id=line_id, checker="demo-checker")
-    answer = ledger.deposit(session, bank_line_id=line_id, account_id=wallet_id, now=now)
+    answer = ledger.deposit(session, bank_line_id=line_id, account_id=account_id, now=now)
     if answer.refusal:
         raise DomainError(answer.refusal)

@@ -146,7 +146,7 @@ def _sentence(kind: str, facts: Mapping[str, Any]) -> str:
 def _words(market: Market, facts: Mapping[str, Any], *, wide: bool) -> dict[str, str]:
     """The facts as people read them: `amount_minor` becomes `amount`, and so on."""
     written = lettered if wide else plain
-    words = {"care": market.care_number}
+    words = {"care": market.care_number, "service_code": market.service_codes[0]}
     for name, value in facts.items():
         if name.endswith("_minor"):
             words[name.removesuffix("_minor")] = market.currency.format(value)

@@ -43,6 +43,8 @@ ROLES: dict[str, tuple[Role, ...]] = {
     "float_buy": _FINANCE,
     "float_payout": _FINANCE,
     "deposit_notice": _FINANCE,
+    "deposit_cancel": _FINANCE,
+    "payout_return": _FINANCE,
 }
 EVIDENCE_LEAST, EVIDENCE_MOST = 3, 1000
 _IS_OPEN = text("state = 'proposed'")  # no parameter: it must be seen to be the index's own

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import DomainError
 from app.markets.model import Market
+from app.staff import bank_cases
 from app.staff.accounts import Staff
 from app.staff.cases import Case
 from app.wallet import agents, people
@@ -181,4 +182,5 @@ DECISIONS: dict[str, Decision] = {
     "agent_appoint": _agent_appoint,
     "agent_suspend": _agent_suspend,
     "agent_resume": _agent_resume,
+    **bank_cases.DECISIONS,
 }

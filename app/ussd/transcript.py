@@ -13,10 +13,10 @@
     clear                       all faults end
     replies 3                   how many replies were typed since the last dial
 
-`{token}`, `{ref}`, `{name}`, `{day}`, `{year}` and `{time}` stand for what differs from run to run.
-A `{ref}` or `{token}` must come again as it came first; the next one is `{ref2}`, `{token2}`. In a
-reply `{pin}` is a PIN that nobody wrote down. Every other name, such as `{meter}`, is given by
-whoever plays the transcript.
+`{token}`, `{ref}`, `{code}`, `{name}`, `{day}`, `{year}` and `{time}` stand for what differs from
+run to run. A `{ref}`, a `{token}` or a `{code}` that came by SMS must come again as it came first;
+the next one is `{ref2}`, `{token2}`. In a reply `{pin}` is a PIN that nobody wrote down. Every
+other name, such as `{meter}`, is given by whoever plays the transcript.
 """
 
 from __future__ import annotations
@@ -32,12 +32,14 @@ from typing import Any
 PATTERNS: Mapping[str, str] = {
     "token": r"\d{4}-\d{4}-\d{4}-\d{4}-\d{4}",
     "ref": r"[0-9A-HJKMNP-TV-Z]{8}",
+    "code": r"\d{6,8}",
     "day": r"\d\d/\d\d",
     "time": r"\d\d:\d\d",
     "name": r"[A-Z .]+",
     "year": r"\d{4}",
 }
-REMEMBERED = frozenset({"ref", "token"})  # these can be typed, and must come again as they came
+# These can be typed, and must come again as they came.
+REMEMBERED = frozenset({"ref", "token", "code"})
 PIN = "pin"
 BYTES_MOST = 1_000_000
 LINES_MOST = 5_000

@@ -152,4 +152,5 @@ WORST: dict[str, Sample] = {
     "up_to": _money,
     "waiting": _money,
     "wallet": _money,
+    "who": _text("W" * NAME_CHARS + " " + "0" * 13),
 }

@@ -147,9 +147,9 @@ def locked_for_payment(session: Session, person_id: UUID) -> Person:
 
 
 def masked(name: str) -> str:
-    """A name as others may see it: the first word, and initials of the rest: `Juma O.`"""
+    """A name as others may see it: the first word, and initials of the rest: `Juma O`."""
     first, *rest = name.split()
-    return " ".join([first, *(f"{word[0]}." for word in rest)])
+    return " ".join([first, *(word[0] for word in rest)])
 
 
 def set_language(session: Session, person_id: UUID, language: str) -> None:

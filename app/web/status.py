@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
@@ -14,6 +15,7 @@ from app.errors import DomainError
 from app.health import Check
 from app.runtime import Runtime
 from app.staff.status import Status, read_status
+from app.wallet.trust.waiting import WHATS, Waiting, waiting
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
@@ -56,11 +58,15 @@ class TableCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         try:
             status = self._runtime.db.transact(read_status)
+            trust = self._runtime.db.transact(
+                lambda session: waiting(session, self._runtime.market, datetime.now(UTC))
+            )
         except DomainError:
             yield GaugeMetricFamily("kibanda_database_up", "The database answers", value=0)
             return
         yield GaugeMetricFamily("kibanda_database_up", "The database answers", value=1)
         yield from _families(status)
+        yield from _trust_families(trust)
 
 
 def _families(status: Status) -> Iterator[GaugeMetricFamily]:
@@ -84,6 +90,25 @@ def _families(status: Status) -> Iterator[GaugeMetricFamily]:
     for biller in status.billers:
         open_breakers.add_metric([biller.code], float(biller.breaker_open))
     yield open_breakers
+
+
+def _trust_families(trust: Sequence[Waiting]) -> Iterator[GaugeMetricFamily]:
+    now = datetime.now(UTC)
+    oldest = GaugeMetricFamily(
+        "kibanda_trust_oldest_seconds",
+        "Age of the oldest line, deposit, payout or suspense entry that waits",
+        labels=["what"],
+    )
+    overdue = GaugeMetricFamily(
+        "kibanda_trust_overdue", "Those that wait longer than the market allows", labels=["what"]
+    )
+    for what in WHATS:
+        found = [one for one in trust if one.what == what]
+        since = min((one.since for one in found), default=now)
+        oldest.add_metric([what], max(0.0, (now - since).total_seconds()))
+        overdue.add_metric([what], sum(one.overdue for one in found))
+    yield oldest
+    yield overdue
 
 
 def _database(runtime: Runtime) -> list[Check]:

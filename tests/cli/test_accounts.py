@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import secrets
 import subprocess
@@ -24,7 +26,7 @@ from launcher.postgres import APPLICATION, DATABASE, OWNER, SUPERUSER
 from launcher.servers import Servers
 from tests.cli.office import app_over, refusal, run, said
 from tests.system.scanner import Scanner, dump
-from tests.world import World
+from tests.world import BIN, World
 
 MKUU, ASHA = "a mountain in the east", "rain before the harvest"
 
@@ -202,6 +204,38 @@ def test_and_nothing_else(terminal: Terminal, tmp_path: Path) -> None:
 # --- a shell ---
 
 
+def at_a_terminal(world: World, *arguments: str, answers: tuple[tuple[str, str], ...]) -> str:
+    """A command whose questions are answered at a terminal; its stdout.
+
+    What is typed must not appear there.
+    """
+    master, slave = os.openpty()
+    process = subprocess.Popen(
+        [str(BIN / "flask"), "--app", "app.factory", *arguments],
+        cwd=world.root,
+        env=world.environment,
+        stdin=slave,
+        stderr=slave,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+    os.close(slave)
+    shown = b""
+    for question, answer in answers:
+        while question.encode() not in shown:
+            shown += os.read(master, 1000)
+        os.write(master, f"{answer}\n".encode())
+    told, _ = process.communicate(timeout=30)
+    os.set_blocking(master, False)
+    with contextlib.suppress(OSError):  # the other end is closed: nothing more to read
+        shown += os.read(master, 10_000)
+    os.close(master)
+    assert process.returncode == 0, shown
+    assert not [answer for _, answer in answers if answer.encode() in shown], "no echo"
+    return told
+
+
 def test_eval_of_login_in_a_shell(
     servers: Servers, own_name: str, redis_url: str, tmp_path: Path
 ) -> None:
@@ -219,12 +253,11 @@ def test_eval_of_login_in_a_shell(
         wrong = world.flask("staff", "login", "baraka", typed="wrong password\n000000\n")
         assert (wrong.returncode, wrong.stdout) == (1, "")
         assert "wrong password" not in wrong.stderr
-        said_by_shell = subprocess.run(
-            ["sh", "-c", f'eval "export KIBANDA_STAFF_SESSION={session}"; printenv'],
-            capture_output=True,
-            text=True,
-            check=True,
+        answers = (
+            ("Password:", credentials.DEMO_PASSWORD),
+            ("Code:", world.flask("staff", "code", "baraka").stdout.strip()),
         )
-        assert f"KIBANDA_STAFF_SESSION={session}\n" in said_by_shell.stdout
+        line = at_a_terminal(world, "staff", "login", "baraka", answers=answers)
+        assert re.fullmatch(r"export KIBANDA_STAFF_SESSION=[\w-]{43}\n", line)
     finally:
         servers.postgres.drop_database(name)

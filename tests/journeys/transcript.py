@@ -34,12 +34,12 @@ class Handset(Phone):
 class Stage:
     """The people of a story are fresh ones of the database; its faults are the sandbox's."""
 
-    def __init__(self, world: World, add_person: AddPerson) -> None:
-        self.world, self.add_person = world, add_person
+    def __init__(self, world: World, add_person: AddPerson, currency: Currency = KES) -> None:
+        self.world, self.add_person, self.currency = world, add_person, currency
         self.clear = world.clear_faults
 
     def person(self, language: str, balance: str) -> Handset:
-        return Handset(self.world, self.add_person(language, KES.parse(balance)))
+        return Handset(self.world, self.add_person(language, self.currency.parse(balance)))
 
     def stranger(self) -> Handset:
         return Handset(self.world, self.add_person(None, 0))
@@ -48,9 +48,9 @@ class Stage:
         self.world.fault(target, kind, **facts)
 
 
-def play(world: World, path: Path, add_person: AddPerson) -> None:
+def play(world: World, path: Path, add_person: AddPerson, currency: Currency = KES) -> None:
     """Play one file with a fresh `{meter}`, and clear its faults whatever became of it."""
-    stage = Stage(world, add_person)
+    stage = Stage(world, add_person, currency)
     try:
         Player(read(path), stage, africastalking.GATEWAY, known={"meter": fresh_meter()}).play()
     finally:

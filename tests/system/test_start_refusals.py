@@ -20,6 +20,8 @@ STARTS = {
     "web": ("-c", "from app.factory import create_web; create_web()"),
     "web server": ("-m", "gunicorn", "--config", "gunicorn.conf.py", "app.factory:create_web()"),
     "worker": ("-m", "workers", "payments"),
+}
+ALL_STARTS = STARTS | {
     "schedule": ("-m", "workers.schedule"),
     "command": ("-m", "flask", "--app", "app.factory", "migrate"),
 }
@@ -41,7 +43,7 @@ CASES = [(name, {name: value}) for case in (BROKEN, BROKEN_TOO) for name, value 
 def refused(start: str, **environment: str) -> tuple[int, str]:
     """Exit code and words of a process that does not start."""
     done = subprocess.run(
-        [sys.executable, *STARTS[start]],
+        [sys.executable, *ALL_STARTS[start]],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "FLASK_SKIP_DOTENV": "1", **environment},
         capture_output=True,
@@ -52,7 +54,7 @@ def refused(start: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("start", ALL_STARTS)
 def test_a_wrong_market_file_is_one_sentence_with_its_line(start: str, tmp_path: Path) -> None:
     text = (markets.FOLDER / "demo.toml").read_text()
     path = tmp_path / "wrong.toml"

@@ -14,6 +14,7 @@ TABLES = (
     "accounts",
     "authorities",
     "bank_lines",
+    "bank_statements",
     "detached_months",
     "hold_counts",
     "holds",
@@ -26,6 +27,7 @@ TABLES = (
     "posting_keys_0",
     "postings",
     "postings_default",
+    "statement_lines",
 )
 WRITES = (
     "DELETE FROM {}",
@@ -34,13 +36,16 @@ WRITES = (
     "INSERT INTO {} DEFAULT VALUES",
 )
 LEDGER_FUNCTIONS = {
+    "add_statement_lines_v1",
     "approve_bank_line_v1",
     "clear_expiry_v1",
     "deposit_v1",
     "expire_v1",
     "hold_v1",
+    "lock_accounts_v1",
     "make_partitions_v1",
     "open_account_v1",
+    "open_statement_v1",
     "post_v1",
     "record_bank_line_v1",
     "release_v1",

@@ -6,18 +6,19 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from uuid import UUID
 
 import pytest
 from sqlalchemy.orm import Session
 
-from app.wallet import ledger, people
+from app.wallet import agents, intents, ledger, people
 from app.wallet.keys import new_key
 from app.wallet.people import Person
-from app.wallet.transfers import closing, records
+from app.wallet.transfers import closing, records, vouchers
 from app.wallet.transfers.records import TransferView
+from tests.people import fresh_msisdn
 from tests.wallet.bank import posting
 from tests.wallet.customers import Town
 
@@ -100,8 +101,6 @@ def suspended(town: Town, person: Person) -> None:
 
 
 def agent(town: Town, person: Person) -> None:
-    from app.wallet import agents
-
     town.run(
         lambda s: agents.appoint(
             s, people.get(s, person.id), name="Neema", currency="KES", now=datetime.now(UTC)
@@ -121,6 +120,41 @@ def test_what_stands_in_the_way_changes_nothing(town: Town, what: object, reason
     assert (town.again(person).state, town.available(person)) == before
     offered = town.said(lambda s: closing.offer(s, town.market, people.get(s, person.id)))
     assert offered == reason
+
+
+def test_a_voucher_that_may_come_back_stands_in_the_way(town: Town) -> None:
+    person, intent_id, now = town.customer(100_000), new_key(), datetime.now(UTC)
+    offered = town.run(
+        lambda s: vouchers.offer(s, town.market, person, fresh_msisdn(), 50_000, at=now)
+    )
+
+    def send(session: Session) -> TransferView:
+        intents.open_intent(
+            session,
+            intent_id,
+            session_hash=b"x",
+            person_id=person.id,
+            kind="voucher",
+            fingerprint=offered.fingerprint,
+            deadline=now + timedelta(minutes=2),
+            now=now,
+        )
+        return vouchers.confirm(
+            session,
+            town.market,
+            town.codes,
+            offered,
+            intent_id=intent_id,
+            by=person.id,
+            now=now,
+        )
+
+    sent = town.run(send)
+    assert refusal(town, person) == "close_has_holds"
+    town.run(lambda s: vouchers.cancel(s, sent.id, by=person.id, now=now))
+    view = close(town, person)
+    assert view is not None
+    assert view.amount_minor == 100_000, "fee and amount came back and went out"
 
 
 def test_who_is_only_invited_cannot_be_closed(town: Town) -> None:

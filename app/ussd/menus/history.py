@@ -99,8 +99,10 @@ def choose_movement(hop: Hop[Services], chosen: str | list[str]) -> str:
 def transfer_facts(hop: Hop[Services]) -> dict[str, object]:
     transfer_id = uuid.UUID(hop.data["transfer"])
     view = hop.services.db.transact(lambda session: records.outcome(session, transfer_id))
+    told = told_of_transfer(hop)
     return {
-        **told_of_transfer(hop),
+        **told,
+        "who": " ".join(dict.fromkeys(str(told[part]) for part in ("name", "to") if told[part])),
         "at": view.created_at.astimezone(hop.market.zone).strftime("%d/%m/%Y %H:%M"),
         "state": hop.say(f"menus.moved.{_word(hop, view)}"),
     }

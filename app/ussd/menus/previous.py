@@ -14,7 +14,7 @@ from app.markets import Market
 from app.ussd.menubook import MenuBook
 from app.ussd.menus import bill, history, outcome, start
 from app.ussd.menus.services import Services, caller
-from app.ussd.states import Hop, Item, Menu, State
+from app.ussd.states import Hop, Item, Menu, State, targets
 
 VERSION = "2"
 # People, sending, cash and the counter came with version 3: rooms, and single states of old ones.
@@ -64,7 +64,7 @@ def _changed(states: dict[str, State[Any]]) -> dict[str, dict[str, Any]]:
         },
         "register.consent": {"options": (replace(agree, goes="register.name"), refuse)},
         "bill.inquiry": {
-            "goes": tuple(name for name in states["bill.inquiry"].goes if name != "bill.phone")
+            "goes": tuple(name for name in targets(states["bill.inquiry"]) if name != "bill.phone")
         },
         "history.payments": {"items": last_payments, "goes": ("history.payment",)},
     }

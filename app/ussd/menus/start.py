@@ -17,6 +17,8 @@ from app.billers.payments import PaymentView
 from app.ussd.menus.services import Services, caller, open_with_pin
 from app.ussd.states import Caller, End, Hop, Menu, Option, Resume, Secret, State, Step
 from app.wallet import agents, intents, people, resets
+from app.wallet.counter import withdrawals
+from app.wallet.counter.withdrawals import WithdrawalView
 from app.wallet.people import Person
 from app.wallet.transfers import records
 from app.wallet.transfers.records import TransferView
@@ -89,7 +91,7 @@ def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | N
     if last.subject is None:
         return ["open" if last.state == "open" else "not_done", {}]
     if last.kind == "withdrawal_code":
-        return ["code", {}]
+        return _news_of_code(hop, session, last.subject)
     if last.kind != "bill_payment":
         done = records.outcome(session, last.subject)
         return [done.state, _facts(hop, done)]
@@ -97,7 +99,15 @@ def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | N
     return [NEWS_OF_STATE[view.state], _facts(hop, view)]
 
 
-def _facts(hop: Hop[Services], view: PaymentView | TransferView) -> dict[str, str]:
+def _news_of_code(hop: Hop[Services], session: Session, withdrawal_id: UUID) -> list[Any]:
+    """A code still waits, was paid out, or its money came back."""
+    made = withdrawals.outcome(session, withdrawal_id)
+    if made.state == "open":
+        return ["code", {}]
+    return ["posted" if made.state == "used" else "reversed", _facts(hop, made)]
+
+
+def _facts(hop: Hop[Services], view: PaymentView | TransferView | WithdrawalView) -> dict[str, str]:
     return {"amount": hop.money(view.amount_minor), "reference": view.reference}
 
 

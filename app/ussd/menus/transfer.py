@@ -143,7 +143,7 @@ def facts_of(hop: Hop[Services], offer: Offer) -> dict[str, object]:
         "total_minor": offer.total_minor,
         "received_minor": offer.received_minor,
         "name": clip(offer.name, NAME_MOST),
-        "to": numbers.local(offer.msisdn) if offer.msisdn else hop.data.get("to", ""),
+        "to": hop.data.get("to") or (numbers.local(offer.msisdn) if offer.msisdn else ""),
     }
 
 
@@ -184,6 +184,11 @@ def told_of_transfer(hop: Hop[Services]) -> dict[str, object]:
 
 def other_party(session: Session, view: TransferView, me: uuid.UUID) -> str:
     """Whom a person moved money with: a masked name, an agent's name, or a number."""
+    if view.kind == "float_move" and view.msisdn:
+        payee = people.find(session, view.msisdn)
+        kiosk = agents.of_person(session, payee.id) if payee and payee.id != me else None
+        if kiosk:
+            return kiosk.name
     for person_id in (view.payee_id, view.payer_id):
         if person_id is not None and person_id != me:
             return people.masked(people.get(session, person_id).name)

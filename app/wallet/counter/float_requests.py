@@ -89,7 +89,12 @@ def request(
     }
     if not _insert(session, row):
         raise _one_open(market, amount_minor)
-    facts = {"amount_minor": amount_minor, "name": agent.name, "agent": agent.code}
+    facts = {
+        "amount_minor": amount_minor,
+        "name": agent.name,
+        "agent": agent.code,
+        "service_code": market.service_codes[0],
+    }
     floats.tell(session, above, "float_asked", request_id, facts, now)
     return outcome(session, request_id)
 

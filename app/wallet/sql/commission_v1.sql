@@ -81,29 +81,33 @@ CREATE FUNCTION snapshot_commission_v1(
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    v_agent uuid;
-    v_rows  bigint[];
+    v_agent  uuid;
+    v_rows   bigint[];
+    v_funded bigint;
+    v_owed   bigint;
 BEGIN
-    SELECT agent_id, funded_minor, owed_minor INTO v_agent, o_funded, o_owed
-    FROM commission_payouts WHERE id = p_payout;
-    IF v_agent <> p_agent THEN
-        RAISE EXCEPTION 'snapshot_commission_v1: % is the payout of another agent', p_payout
-        USING ERRCODE = 'unique_violation';
-    ELSIF FOUND THEN
-        RETURN;
-    END IF;
     SELECT array_agg(id), coalesce(sum(funded_minor), 0), coalesce(sum(amount_minor - funded_minor), 0)
-    INTO v_rows, o_funded, o_owed
+    INTO v_rows, v_funded, v_owed
     FROM (
         SELECT id, amount_minor, funded_minor FROM commission_accruals
         WHERE agent_id = p_agent AND payout_id IS NULL AND accrued_at < p_until
         ORDER BY id FOR NO KEY UPDATE
     ) AS unpaid;
-    IF o_funded + o_owed <= 0 THEN
+    -- Only now: who waited above for somebody else's snapshot must see the payout that it became.
+    SELECT agent_id, funded_minor, owed_minor INTO v_agent, o_funded, o_owed
+    FROM commission_payouts WHERE id = p_payout;
+    IF v_agent <> p_agent THEN
+        RAISE EXCEPTION 'snapshot_commission_v1: % is the payout of another agent', p_payout
+        USING ERRCODE = 'unique_violation';
+    ELSIF v_agent IS NOT NULL THEN
+        RETURN;
+    ELSIF v_funded + v_owed <= 0 THEN
         o_funded := 0;
         o_owed := 0;
         RETURN;
     END IF;
+    o_funded := v_funded;
+    o_owed := v_owed;
     UPDATE commission_accruals SET payout_id = p_payout WHERE id = ANY (v_rows);
     INSERT INTO commission_payouts (id, agent_id, float_id, funded_minor, owed_minor, snapshot_at)
     SELECT p_payout, id, float_id, o_funded, o_owed, p_now FROM agents WHERE id = p_agent

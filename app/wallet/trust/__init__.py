@@ -13,6 +13,7 @@
     receipts         the SMS of all this
     identity         do the books agree with themselves, and with the bank
     waiting          what has waited too long
+    report           the whole of it at one instant
 
 What may not live here: the bank's own wire, which is a file; staff accounts and their password;
 cash at a counter (`app/wallet/counter/`).

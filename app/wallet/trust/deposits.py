@@ -97,7 +97,7 @@ def expect(
         return known
     if maker == checker:
         raise DomainError("same_person")
-    _check_amount(market, amount_minor)
+    check_amount(market, amount_minor)
     slip = written(slip)
     payees.refuse_unfit(session, payee)
     currency, reference = market.currency.code, _free_reference(session)
@@ -212,7 +212,8 @@ def written(slip: str) -> str:
     return kept
 
 
-def _check_amount(market: Market, amount_minor: int) -> None:
+def check_amount(market: Market, amount_minor: int) -> None:
+    """Raises DomainError `amount_too_small` with `least`, `amount_too_large` with `most`."""
     if amount_minor <= 0:
         raise DomainError("amount_too_small", least=market.currency.format(1))
     if amount_minor > MINOR_MOST:

@@ -125,7 +125,9 @@ def confirm(
     match_id = target.match_id or matches.write(session, line.id, target, now)
     posting_id = settlement.post(session, market, line, target, match_id=match_id, now=now)
     matches.close(session, match_id, checker=checker, posting_id=posting_id, now=now)
-    settlement.follow_up(session, line, target, match_id=match_id, posting_id=posting_id, now=now)
+    settlement.follow_up(
+        session, market, line, target, match_id=match_id, posting_id=posting_id, now=now
+    )
     return Confirmed(line.id, target.kind, target.reference, target.payee, checker, posting_id)
 
 

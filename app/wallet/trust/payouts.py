@@ -24,6 +24,7 @@ from app.errors import DomainError
 from app.markets.model import Market
 from app.markets.tariffs import Fee
 from app.wallet import agents, ledger, references
+from app.wallet.counter import low_float
 from app.wallet.keys import derived_key
 from app.wallet.transfers import posting, records, returns
 from app.wallet.transfers.offers import Offer
@@ -121,11 +122,12 @@ def pay_out(
         session, "payout_sent", Payee(agent.float_id, agent.name, agent_id=agent.id),
         subject=view.id, amount_minor=amount_minor, reference=view.reference, now=now,
     )  # fmt: skip
+    low_float.fell(session, market, agent, view.id, now)
     return view
 
 
 def take_back(
-    session: Session, reference: str, *, maker: str, checker: str, now: datetime
+    session: Session, market: Market, reference: str, *, maker: str, checker: str, now: datetime
 ) -> Payout:
     """The bank has never carried it out: the money goes back to where it came from.
 
@@ -135,17 +137,22 @@ def take_back(
     if maker == checker:
         raise DomainError("same_person")
     payout = locked(session, of_reference(session, reference).id)
-    if payout.returned:
-        raise DomainError("payout_ended")
-    if payout.out:
-        raise DomainError("payout_left")
-    give_back(session, payout, now)
+    refuse_ended(payout)
+    give_back(session, market, payout, now)
     row = {"transfer_id": payout.id, "maker": maker, "checker": checker, "returned_at": now}
     session.execute(insert(PayoutReturn).values(row))
     return locked(session, payout.id)
 
 
-def give_back(session: Session, payout: Payout, now: datetime) -> None:
+def refuse_ended(payout: Payout) -> None:
+    """Raises DomainError `payout_ended`, `payout_left`."""
+    if payout.returned:
+        raise DomainError("payout_ended")
+    if payout.out:
+        raise DomainError("payout_left")
+
+
+def give_back(session: Session, market: Market, payout: Payout, now: datetime) -> None:
     """Reverse a locked payout, and tell whose money it is."""
     given = returns.take_back(
         session,
@@ -157,6 +164,8 @@ def give_back(session: Session, payout: Payout, now: datetime) -> None:
         session, "payout_returned", payee_of(session, payout), subject=payout.id,
         amount_minor=given.given_back_minor, reference=payout.reference, now=now,
     )  # fmt: skip
+    if payout.agent_id:
+        low_float.rose(session, market, agents.get(session, payout.agent_id))
 
 
 def payee_of(session: Session, payout: Payout) -> Payee:

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from app.errors import DomainError
 from app.markets.model import Market
-from app.wallet import ledger
+from app.wallet import agents, ledger
+from app.wallet.counter import low_float
 from app.wallet.keys import derived_key
 from app.wallet.ledger import Move, Posting
 from app.wallet.trust import deposits, payouts, receipts
@@ -79,6 +80,7 @@ def post(
 
 def follow_up(
     session: Session,
+    market: Market,
     line: BankLine,
     target: Target,
     *,
@@ -90,12 +92,14 @@ def follow_up(
     if target.notice_id:
         deposits.cleared(session, target.notice_id, posting_id, now)
     if target.kind == "returned" and target.transfer_id:
-        payouts.give_back(session, payouts.locked(session, target.transfer_id), now)
+        payouts.give_back(session, market, payouts.locked(session, target.transfer_id), now)
     elif brings_money(line, target):
         receipts.received(
             session, target.payee, subject=target.notice_id or match_id,
             amount_minor=line.amount_minor, reference=target.reference, now=now,
         )  # fmt: skip
+        if target.payee.agent_id:
+            low_float.rose(session, market, agents.get(session, target.payee.agent_id))
 
 
 def brings_money(line: BankLine, target: Target) -> bool:

@@ -45,6 +45,9 @@ class Kiosk(Town):
     def suspend(self, agent: Agent) -> None:
         self.run(lambda session: agents.set_state(session, agent.id, "suspended"))
 
+    def resume(self, agent: Agent) -> None:
+        self.run(lambda session: agents.set_state(session, agent.id, "active"))
+
     def confirm(
         self,
         confirming: Confirming,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
+from threading import Event
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
@@ -29,6 +33,7 @@ from tests.wallet.transfers.town import BALANCE, Town, now
 
 AMOUNT, FEE = 100_000, 1_300
 DAY = timedelta(days=1)
+T = TypeVar("T")
 
 
 def ask(town: Town, view: TransferView, by: Person | UUID, at: datetime | None = None) -> StopView:
@@ -298,6 +303,20 @@ def test_collecting_the_same_from_many_threads_takes_what_is_owed(town: Town) ->
     assert town.verify() == []
 
 
+def test_what_is_being_spent_is_neither_held_nor_collected(town: Town) -> None:
+    """What is available is read under the lock of the account, behind whoever spends it now."""
+    town.operator(10_000)
+    payer, payee, third = town.person(), town.person(0), town.person(0)
+    view = town.send(payer, payee, 10_000)
+    stop = while_spending(town, payee, third, 9_000, partial(ask, town, view, payer))
+    assert stop.held_minor == 1_000
+    approved = approve(town, stop, 9_000)
+    town.send(payer, payee, 10_000)
+    taken = while_spending(town, payee, third, 9_000, partial(collect, town, approved))
+    assert taken == 1_000
+    assert town.verify() == []
+
+
 def test_refusing_sets_free_what_was_held(town: Town) -> None:
     payer, payee = town.person(), town.person(0, name="Juma Otieno")
     view = town.send(payer, payee, AMOUNT)
@@ -431,6 +450,27 @@ def test_a_stop_is_open_or_says_how_it_ended(town: Town, values: str) -> None:
     broken = text(f"UPDATE stops SET {values} WHERE id = :id")
     with pytest.raises(IntegrityError):
         town.run(lambda session: session.execute(broken, {"id": stop.id}))
+
+
+def while_spending(
+    town: Town, payer: Person, payee: Person, amount_minor: int, work: Callable[[], T]
+) -> T:
+    """`work()`, begun when a payment of that amount is posted and not committed yet."""
+    move = Posting(new_key(), "test", (Move(payer.wallet_id, payee.wallet_id, amount_minor),))
+    posted = Event()
+
+    def pay(session: Session) -> None:
+        (answer,) = ledger.post(session, [move], now=now())
+        assert answer.refusal is None
+        posted.set()
+        time.sleep(0.5)
+
+    with ThreadPoolExecutor(1) as pool:
+        paying = pool.submit(town.run, pay)
+        assert posted.wait(10)
+        done = work()
+        paying.result()
+    return done
 
 
 def expire_holds(session: Session, at: datetime) -> list[UUID]:

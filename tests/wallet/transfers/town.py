@@ -33,6 +33,7 @@ from app.wallet.transfers.vouchers.rows import Voucher
 from tests.people import fresh_msisdn
 
 BALANCE = 1_000_000
+DIALS_MOST = 40  # each waits for a connection until the pool gives up
 T = TypeVar("T")
 Confirm = Callable[[Session, Offer, UUID], TransferView]
 
@@ -50,8 +51,14 @@ class Town:
     codes: Codes
 
     def run(self, fn: Callable[[Session], T]) -> T:
-        """`fn(session)`, committed."""
-        return self.db.transact(fn)
+        """`fn(session)`, committed. Who finds all connections taken dials again."""
+        for _ in range(DIALS_MOST):
+            try:
+                return self.db.transact(fn)
+            except DomainError as error:
+                if error.code != "database_away":
+                    raise
+        raise AssertionError(f"no connection in {DIALS_MOST} dials")
 
     def refused(self, fn: Callable[[], object]) -> DomainError:
         """The refusal of what must not succeed."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from app import markets
 from app.db import Database
-from app.markets import Market
 from launcher.postgres import APPLICATION, DATABASE, OWNER
 from launcher.servers import Servers
 from tests.wallet.trust.stage import Stage
@@ -18,25 +18,37 @@ from tests.wallet.trust.stage import Stage
 MARKET = markets.load("demo")
 
 
-@pytest.fixture
-def market() -> Market:
-    return MARKET
+@contextmanager
+def own_database(servers: Servers, own_name: str) -> Iterator[str]:
+    """The name of a database that nobody else uses."""
+    name = f"kibanda_{own_name}_{secrets.token_hex(4)}"
+    servers.postgres.create_database(name, template=DATABASE)
+    try:
+        yield name
+    finally:
+        servers.postgres.drop_database(name)
+
+
+@contextmanager
+def stage_over(servers: Servers, name: str, folder: Path) -> Iterator[Stage]:
+    """A trust account in that database, as the application's role."""
+    database = Database(servers.url(APPLICATION, name), pool_size=12, statement_ms=20_000)
+    try:
+        yield Stage(database, MARKET, folder)
+    finally:
+        database.dispose()
 
 
 @pytest.fixture
 def own(servers: Servers, own_name: str) -> Iterator[str]:
-    """The name of a database that no other test uses."""
-    name = f"kibanda_{own_name}_{secrets.token_hex(4)}"
-    servers.postgres.create_database(name, template=DATABASE)
-    yield name
-    servers.postgres.drop_database(name)
+    with own_database(servers, own_name) as name:
+        yield name
 
 
 @pytest.fixture
 def stage(servers: Servers, own: str, tmp_path: Path) -> Iterator[Stage]:
-    database = Database(servers.url(APPLICATION, own), pool_size=12, statement_ms=20_000)
-    yield Stage(database, MARKET, tmp_path)
-    database.dispose()
+    with stage_over(servers, own, tmp_path) as stage:
+        yield stage
 
 
 @pytest.fixture

@@ -166,10 +166,10 @@ class Stage:
             )
         )
 
-    def cancel(self, notice: Notice) -> Notice:
+    def cancel(self, reference: str) -> Notice:
         return self.run(
             lambda session: deposits.cancel(
-                session, notice.reference, maker=MAKER, checker=CHECKER, now=now()
+                session, reference, maker=MAKER, checker=CHECKER, now=now()
             )
         )
 
@@ -183,7 +183,7 @@ class Stage:
     def take_back(self, reference: str) -> payouts.Payout:
         return self.run(
             lambda session: payouts.take_back(
-                session, reference, maker=MAKER, checker=CHECKER, now=now()
+                session, self.market, reference, maker=MAKER, checker=CHECKER, now=now()
             )
         )
 

@@ -54,11 +54,11 @@ def test_a_line_that_names_it_clears_it(stage: Stage) -> None:
 def test_one_that_will_not_come_is_taken_back(stage: Stage) -> None:
     agent = stage.agent()
     notice = stage.expect(agent, 700)
-    assert stage.cancel(notice).state == "cancelled"
+    assert stage.cancel(notice.reference).state == "cancelled"
     assert stage.identity().deposits_in_transit_minor == 0
     assert [kind for kind, _ in stage.sms(agent)] == ["deposit_noted", "deposit_cancelled"]
     with pytest.raises(DomainError, match="deposit_ended"):
-        stage.cancel(notice)
+        stage.cancel(notice.reference)
     line_id = stage.line(700, notice.reference)
     assert stage.proposal(line_id).reason == "ended"
     stage.check()
@@ -113,7 +113,7 @@ def test_clearing_and_cancelling_at_once(stage: Stage) -> None:
                 if number:
                     stage.confirm(shown)
                 else:
-                    stage.cancel(notice)
+                    stage.cancel(notice.reference)
             except DomainError as error:
                 return error.code
             return "done"

@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import DBAPIError
 
 from app.errors import DomainError
 from app.wallet.trust.statements import BLOCK_LINES
@@ -231,13 +230,6 @@ def test_a_file_that_is_written_meanwhile(stage: Stage) -> None:
     with pytest.raises(DomainError, match="statement_changed"):
         stage.take_in(Rewritten("x.csv"))
     assert stage.rows("SELECT * FROM bank_lines") == []
-
-
-@pytest.mark.parametrize("table", ["bank_statements", "statement_lines", "bank_lines"])
-@pytest.mark.parametrize("write", ["DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES"])
-def test_the_application_cannot_write_statements(stage: Stage, table: str, write: str) -> None:
-    with pytest.raises(DBAPIError, match="permission denied"):
-        stage.rows(write.format(table))
 
 
 def test_the_importer_is_the_maker(stage: Stage) -> None:
