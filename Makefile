@@ -3,6 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 LOCAL := .venv/installed-local
 DEV := .venv/installed-dev
+MARKETS := demo demo_id
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
@@ -36,8 +37,9 @@ types: $(DEV) ## mypy, strict
 imports: $(DEV) ## import-linter: imports point down only
 	@.venv/bin/lint-imports
 
-ussd-check: $(LOCAL) ## walk the whole USSD menu without running it
-	@$(PY) -m flask --app app.factory ussd check
+ussd-check: $(LOCAL) ## walk the whole USSD menu of both demo markets without running it
+	@for market in $(MARKETS); do \
+	  KIBANDA_MARKET=$$market $(PY) -m flask --app app.factory ussd check || exit 1; done
 
 phone: $(LOCAL) ## the phone in a terminal (`make run` must be running in another)
 	@exec $(PY) -m sandbox.terminal

@@ -40,6 +40,7 @@ class Market:
     people: tuple[Person, ...] = ()
     currency: str = ""
     exponent: int = 0
+    operator_minor: int = 0
 
     @property
     def database(self) -> str:
@@ -73,7 +74,8 @@ class Market:
 
     def _paid_in(self) -> str:
         """What `seed demo` pays in; the trust account at the bank opens with it."""
-        total = sum(one.balance_minor for one in self.people) * 100 // 10**self.exponent
+        minor = self.operator_minor + sum(one.balance_minor for one in self.people)
+        total = minor * 100 // 10**self.exponent
         return f"{total // 100}.{total % 100:02d}"
 
 
@@ -107,6 +109,7 @@ def _market(name: str, told: Mapping[str, Any]) -> Market:
         people=people,
         currency=str(told["currency"]["code"]),
         exponent=int(told["currency"]["exponent"]),
+        operator_minor=int(told.get("demo_operator_minor", 0)),
     )
 
 

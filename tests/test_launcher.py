@@ -322,7 +322,8 @@ def test_another_demo_market_has_its_own_country(tmp_path: Path) -> None:
         "msisdn": "+6281110000001",
     }
     assert told["SANDBOX_BANK_CURRENCY"] == "IDR"
-    seeded = sum(person.balance_minor for person in markets.load("demo_id").demo_people)
+    market = markets.load("demo_id")
+    seeded = market.demo_operator_minor + sum(who.balance_minor for who in market.demo_people)
     assert told["SANDBOX_BANK_OPENING"] == f"{seeded}.00", "the bank has what the seed pays in"
     assert asked.market.database == "kibanda_demo_id"
     assert settings.from_environment({}, tmp_path, ROOT).market.database == "kibanda"

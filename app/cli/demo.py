@@ -17,7 +17,6 @@ from app.wallet.people import Person
 from app.wallet.pins import Pins
 
 PIN = "7391"
-OPERATOR_MINOR = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +103,9 @@ def fund_operator(session: Session, market: Market, now: datetime) -> None:
     """The operator's own account, from which it pays the commission that no fee funds."""
     currency = market.currency.code
     own = ledger.operator_account(session, currency)
-    if ledger.balance(session, own).balance_minor:
+    if ledger.balance(session, own).balance_minor or not market.demo_operator_minor:
         return  # the seed is safe to repeat
-    _pay_in(session, "demo-operator", own, OPERATOR_MINOR, currency, now)
+    _pay_in(session, "demo-operator", own, market.demo_operator_minor, currency, now)
 
 
 def _pay_in(

@@ -23,7 +23,7 @@ from app.markets.rules import (
     TrustAccount,
     Vouchers,
 )
-from app.markets.tables import Code, Fault, Seconds, Table, unlike, written
+from app.markets.tables import Code, Fault, Minor, Seconds, Table, unlike, written
 from app.markets.tariffs import Operation, Tariff, refuse_disorder
 from app.money import Currency
 
@@ -128,6 +128,7 @@ class Market(Table):
     trust: TrustAccount
     billers: dict[Code, Biller]
     demo_people: tuple[DemoPerson, ...] = ()
+    demo_operator_minor: Minor = 0
 
     @property
     def currency(self) -> Currency:

@@ -7,6 +7,7 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_many_at_once_are_a_chain(outside: Sandbox) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: book(outside, amount="1"), range(40)))
     found = lines(outside)
-    for one, after in zip(found, found[1:], strict=False):
+    for one, after in pairwise(found):
         assert Decimal(after["balance"]) == Decimal(one["balance"]) + Decimal(after["amount"])
 
 

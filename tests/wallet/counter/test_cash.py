@@ -10,7 +10,7 @@ from app.errors import DomainError
 from app.wallet import commission
 from app.wallet.counter import cash
 from app.wallet.keys import new_key
-from app.wallet.people import Person
+from app.wallet.people import Person, masked
 from tests.people import fresh_msisdn
 from tests.wallet.counter.kiosk import Kiosk, with_parent
 from tests.wallet.test_ledger_races import together
@@ -25,7 +25,7 @@ FEE, TAX, SHARED = 2_900, 378, 1_261
 def test_cash_in_moves_float_to_wallet_and_tells_both(kiosk: Kiosk) -> None:
     agent, customer = kiosk.agent(), kiosk.person(500, name="Juma Otieno")
     offer = kiosk.offer_in(agent, customer.msisdn, AMOUNT)
-    assert (offer.name, offer.fee_minor, offer.total_minor) == ("Juma O", 0, AMOUNT)
+    assert (offer.name, offer.fee_minor, offer.total_minor) == (masked("Juma Otieno"), 0, AMOUNT)
     view = kiosk.confirm(cash.confirm_in, offer, agent.person_id)
     assert kiosk.balance(agent.float_id) == BALANCE - AMOUNT
     assert kiosk.balance(customer.wallet_id) == 500 + AMOUNT
@@ -41,7 +41,9 @@ def test_cash_in_moves_float_to_wallet_and_tells_both(kiosk: Kiosk) -> None:
     assert done.startswith(
         "Neema Kiosk put KES 1,000.00 into your wallet. Fee KES 0.00. Bal KES 1,005.00. Ref "
     )
-    assert given.startswith("Umemwekea Juma O KES 1,000.00. Ada KES 0.00. Floti KES 9,000.00.")
+    assert given.startswith(
+        f"Umemwekea {masked(customer.name)} KES 1,000.00. Ada KES 0.00. Floti KES 9,000.00."
+    )
     assert view.reference in done
     assert view.reference in given
     assert kiosk.verify() == []
@@ -73,7 +75,9 @@ def test_cash_out_takes_amount_and_fee_and_funds_the_commission(kiosk: Kiosk) ->
         "Take KES 1,000.00 cash from Neema Kiosk. Fee KES 29.00. Bal KES 8,971.00. Ref "
     )
     pay = kiosk.said(agent.msisdn, "cash_out_pay")
-    assert pay.startswith("Mlipe Juma O taslimu KES 1,000.00 sasa. Floti KES 11,000.00.")
+    assert pay.startswith(
+        f"Mlipe {masked(customer.name)} taslimu KES 1,000.00 sasa. Floti KES 11,000.00."
+    )
     assert view.reference in pay
     assert kiosk.verify() == []
 

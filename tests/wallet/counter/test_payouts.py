@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -31,13 +31,14 @@ class Era:
     @property
     def midnight(self) -> datetime:
         """Of the next local day."""
-        return datetime.combine(
-            self.noon.astimezone(NAIROBI).date() + DAY, datetime.min.time(), NAIROBI
-        )
+        tomorrow = self.noon.astimezone(NAIROBI).date() + DAY
+        return datetime.combine(tomorrow, time(), NAIROBI)
 
 
 @pytest.fixture
-def era() -> Era:
+def era(kiosk: Kiosk) -> Era:
+    for operation in ("cash_in", "cash_out", "float_move"):
+        kiosk.tariff(operation, effective_from=date(2000, 1, 1))  # type: ignore[arg-type]
     return Era(datetime(2001, 1, 1, 9, tzinfo=UTC) + DAY * (3 * secrets.randbelow(2_000)))
 
 
@@ -47,14 +48,14 @@ def agent(kiosk: Kiosk) -> Agent:
 
 
 @pytest.fixture
-def operator(kiosk: Kiosk) -> Iterator[int]:
+def operator(kiosk: Kiosk) -> int:
     """The operator's own account, empty; other tests share it."""
     own = kiosk.operator(0)
     rest = kiosk.available(own)
     if rest:
         bank = Bank(kiosk.db)
         bank.send(own, bank.account(), rest)
-    yield own
+    return own
 
 
 def pay(kiosk: Kiosk, at: datetime) -> int:
@@ -88,9 +89,7 @@ def test_periods_of_several_days(kiosk: Kiosk, agent: Agent, era: Era) -> None:
     starts = {payouts.period_start(kiosk.market, era.noon + DAY * n) for n in range(14)}
     assert len(starts) in (2, 3)
     ordered = sorted(starts)
-    assert {later - earlier for earlier, later in zip(ordered, ordered[1:], strict=False)} == {
-        7 * DAY
-    }
+    assert {later - earlier for earlier, later in pairwise(ordered)} == {7 * DAY}
     assert all(start.astimezone(NAIROBI).hour == 0 for start in starts)
     first = ordered[1]
     kiosk.cash_out(kiosk.person(), agent, AMOUNT, first)

@@ -14,7 +14,7 @@ from app.wallet.agents import Agent
 from app.wallet.counter import withdrawals
 from app.wallet.counter.withdrawals import WithdrawalView
 from app.wallet.keys import new_key
-from app.wallet.people import Person
+from app.wallet.people import Person, masked
 from tests.people import fresh_msisdn
 from tests.wallet.counter.kiosk import Kiosk
 from tests.wallet.test_ledger_races import together
@@ -68,7 +68,7 @@ def test_the_right_code_moves_exactly_what_was_held(
     kiosk: Kiosk, agent: Agent, customer: Person, made: WithdrawalView
 ) -> None:
     due = kiosk.due(agent, customer)
-    assert (due.offer.amount_minor, due.offer.name) == (AMOUNT, "Juma O")
+    assert (due.offer.amount_minor, due.offer.name) == (AMOUNT, masked("Juma Otieno"))
     kiosk.type_code(due, kiosk.digits(made))
     # A price list that changes meanwhile changes nothing: the price stands in the row.
     kiosk.tariff("cash_out", bands=[{"up_to_minor": 25_000_000, "fee_minor": 1}])
