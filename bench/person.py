@@ -41,11 +41,10 @@ SCREENS = {
         "progress_news": "Last: KES {amount}.00 still in progress. SMS follows.\n",
         "account": "CON My account\n1 Change PIN\n2 Language\n3 Fees and limits\n4 Help\n"
         "0 Back 00 Home",
-        "fees": "CON Fees for bills:\nto KES 100.00: KES 5.00\nto KES 1,000.00: KES 10.00\n"
-        "to KES 10,000.00: KES 25.00\nto KES 50,000.00: KES 50.00\nTax is in the fee.\n"
-        "0 Back 98 More",
-        "limits": "END Most at once: KES 50,000.00\nMost a day: KES 100,000.00\n"
-        "Most in wallet: KES 300,000.00",
+        "fees": "CON Fees and limits\n1 Bills\n2 Send money\n3 Send by SMS code\n4 Withdraw cash\n"
+        "5 My limits\n0 Back 00 Home",
+        "bands": "END Bills:\nto KES 100.00: KES 5.00\nto KES 1,000.00: KES 10.00\n"
+        "to KES 10,000.00: KES 25.00\nto KES 50,000.00: KES 50.00\nTax is in the fee.",
         "old_pin": "CON Enter your PIN now\n0 Back 00 Home",
         "products": "CON Pay bill\n1 Stima token\n0 Back 00 Home",
         "meter": "CON Stima token. Enter the meter number (11 digits)\n0 Back 00 Home",
@@ -76,11 +75,10 @@ SCREENS = {
         "progress_news": "Mwisho: KES {amount}.00 bado inashughulikiwa. Utapata SMS.\n",
         "account": "CON Akaunti yangu\n1 Badilisha PIN\n2 Lugha\n3 Ada na viwango\n4 Msaada\n"
         "0 Rudi 00 Mwanzo",
-        "fees": "CON Ada za bili:\nhadi KES 100.00: KES 5.00\nhadi KES 1,000.00: KES 10.00\n"
-        "hadi KES 10,000.00: KES 25.00\nhadi KES 50,000.00: KES 50.00\nKodi imo ndani ya ada.\n"
-        "0 Rudi 98 Zaidi",
-        "limits": "END Kikomo kwa mara: KES 50,000.00\nKikomo kwa siku: KES 100,000.00\n"
-        "Kikomo cha salio: KES 300,000.00",
+        "fees": "CON Ada na viwango\n1 Bili\n2 Tuma pesa\n3 Tuma kwa msimbo wa SMS\n4 Toa pesa\n"
+        "5 Viwango vyangu\n0 Rudi 00 Mwanzo",
+        "bands": "END Bili:\nhadi KES 100.00: KES 5.00\nhadi KES 1,000.00: KES 10.00\n"
+        "hadi KES 10,000.00: KES 25.00\nhadi KES 50,000.00: KES 50.00\nKodi imo ndani ya ada.",
         "old_pin": "CON Weka PIN yako ya sasa\n0 Rudi 00 Mwanzo",
         "products": "CON Lipa bili\n1 Stima token\n0 Rudi 00 Mwanzo",
         "meter": "CON Stima token. Weka namba ya mita (tarakimu 11)\n0 Rudi 00 Mwanzo",
@@ -149,7 +147,7 @@ class Person:
         account = "8" if again else "7"
         for typed, screen in ((account, "account"), ("0", home), (account, "account")):
             yield from self._at(call, typed, PLAIN, self._say(screen))
-        for typed, screen in (("1", "old_pin"), ("0", "account"), ("3", "fees"), ("98", "limits")):
+        for typed, screen in (("1", "old_pin"), ("0", "account"), ("3", "fees"), ("1", "bands")):
             yield from self._at(call, typed, PLAIN, self._say(screen))
 
     def look_back(self) -> Session:

@@ -331,7 +331,13 @@ def test_another_demo_market_has_its_own_country(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "code = ", "demo = true", 'code = "x"\nregion = "KE"\nservice_codes = 1\nbillers = 2', "\x00"],
+    [
+        "",
+        "code = ",
+        "demo = true",
+        'code = "x"\nregion = "KE"\nservice_codes = 1\nbillers = 2',
+        "\x00",
+    ],
 )
 def test_a_market_file_that_cannot_be_read_is_for_the_product_to_refuse(
     text: str, tmp_path: Path

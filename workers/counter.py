@@ -13,7 +13,6 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from prometheus_client import Gauge
 from sqlalchemy.orm import Session
 
 from app.db import Database
@@ -26,11 +25,6 @@ from app.wallet.counter.payouts import Due
 
 ROUND_SECONDS = 10.0
 PAGE = 100
-UNPAID = Gauge(
-    "kibanda_commission_unpaid_agents",
-    "Agents whose commission waits because the operator's own account is short",
-    multiprocess_mode="mostrecent",
-)
 
 
 class Overdue(Protocol):
@@ -82,7 +76,7 @@ def pay_commission(db: Database, market: Market, now: datetime) -> int:
             paid += outcome == "paid"
             if outcome == "short":
                 short.append(due)
-    UNPAID.set(len(short))
+    payouts.UNPAID.set(len(short))
     if short:
         owed = market.currency.format(sum(due.owed_minor for due in short))
         log.error("commission_unpaid", agents=len(short), owed=owed)

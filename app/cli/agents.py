@@ -1,6 +1,10 @@
-"""`agent`: one agent with its float, and proposals to make, stop or restart one."""
+"""`agent`: one agent with its float, split deposits, proposals to make, stop or restart one."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 import click
 from flask.cli import with_appcontext
@@ -8,10 +12,13 @@ from sqlalchemy.orm import Session
 
 from app import msisdn as numbers
 from app.cli.acting import propose
-from app.cli.output import refusing, runtime, table
+from app.cli.output import as_json, refusing, runtime, table
+from app.markets import Market
 from app.staff import decisions
 from app.wallet import agents, ledger
 from app.wallet.agents import Agent
+from app.wallet.counter import splitting
+from app.wallet.counter.splitting import Split
 from app.wallet.ledger import Balance
 
 
@@ -90,6 +97,47 @@ def resume(code: str, evidence: str) -> None:
     """Propose that a suspended agent serves again."""
     kind = "agent_resume"
     propose(kind, evidence, lambda session: decisions.about_agent(session, kind, code))
+
+
+@agent.command("splits")
+@click.option(
+    "--days", type=click.IntRange(1, 31), default=1, show_default=True, help="how far to look back"
+)
+@click.option("--json", "as_machine", is_flag=True, help="JSON instead of a table")
+@with_appcontext
+@refusing
+def splits(days: int, *, as_machine: bool) -> None:
+    """Deposits that look split to earn more commission: for staff to look at, nothing is done."""
+    parts = runtime()
+    since = datetime.now(UTC) - timedelta(days=days)
+    found = parts.db.transact(lambda session: splitting.found(session, parts.market, since))
+    said = splitting.rule(parts.market)
+    if as_machine:
+        rows = [{**asdict(split), "excess_minor": split.excess_minor} for split in found]
+        click.echo(as_json({"rule": said, "since": since, "splits": rows}))
+        return
+    click.echo(said)
+    if found:
+        click.echo("\n" + _splits_table(found, parts.market))
+
+
+def _splits_table(found: Sequence[Split], market: Market) -> str:
+    money = market.currency.format
+    rows = [
+        {
+            "agent": f"{split.agent_code} {split.agent_name}",
+            "customer": split.customer,
+            "from": split.first_at.astimezone(market.zone).strftime("%Y-%m-%d %H:%M"),
+            "to": split.last_at.astimezone(market.zone).strftime("%H:%M"),
+            "deposits": split.deposits,
+            "sum": money(split.amount_minor),
+            "earned": money(split.earned_minor),
+            "as one": money(split.one_minor),
+            "excess": money(split.excess_minor),
+        }
+        for split in found
+    ]
+    return table(rows, list(rows[0]))
 
 
 COMMANDS = (agent,)

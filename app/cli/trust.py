@@ -25,6 +25,7 @@ from app.staff import bank_cases
 from app.staff.accounts import Staff
 from app.staff.decisions import Proposal as Asked
 from app.wallet.trust import matching, payees, report, statements
+from app.wallet.trust.lines import UNMATCHED_AT_MOST
 from app.wallet.trust.matching import Proposal
 from app.wallet.trust.payees import Payee
 
@@ -84,6 +85,8 @@ def match() -> None:
     rows = [_row(proposal, parts.market) for proposal in found]
     columns = ["line", "booked", "amount", "says", "for", "by"]
     click.echo(table(rows, columns) if rows else "every line is matched")
+    if len(rows) == UNMATCHED_AT_MOST:
+        click.echo(f"These are the oldest {UNMATCHED_AT_MOST}; there may be more.")
 
 
 @trust.command("confirm")

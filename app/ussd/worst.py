@@ -87,9 +87,20 @@ def _customer_no(context: Context) -> str:
     return "5" * max(digits, default=0)
 
 
+def _longest_of_fees(context: Context) -> str:
+    names = [f"menus.fees.{operation}" for operation in context.market.tariffs]
+    said = [
+        context.catalogues.say(context.language, name)
+        for name in names
+        if context.catalogues.has(context.language, name)
+    ]
+    return max(said, key=len, default="")
+
+
 def _bands(context: Context) -> str:
     money = context.market.currency.format
-    longest = max(context.market.tariffs["bill_payment"], key=lambda tariff: len(tariff.bands))
+    tariffs = [tariff for dated in context.market.tariffs.values() for tariff in dated]
+    longest = max(tariffs, key=lambda tariff: len(tariff.bands))
     return "\n".join(
         context.catalogues.say(
             context.language,
@@ -133,6 +144,7 @@ WORST: dict[str, Sample] = {
     "name": _text("W" * NAME_CHARS),
     "news": _news,
     "number": _text("482910"),  # an agent's code; the number of a shortcut is shorter
+    "of": _longest_of_fees,
     "once": _money,
     "opening": _money,
     "paid": _money,

@@ -92,7 +92,7 @@ class Stage:
         """Somebody new with that much money, paid in against a bank line."""
 
         def work(session: Any) -> Person:
-            person = people.register(
+            return people.register(
                 session,
                 person_id=new_key(),
                 msisdn=fresh_msisdn(),
@@ -102,19 +102,25 @@ class Stage:
                 currency="KES",
                 now=now(),
             )
+
+        person = self.db.transact(work)
+        self.pay_in(person.wallet_id, balance_minor)
+        return person
+
+    def pay_in(self, account_id: int, amount_minor: int) -> None:
+        """Money for an account, against a bank line."""
+
+        def work(session: Any) -> None:
             line = f"test-{secrets.token_hex(8)}"
             ledger.record_bank_line(
-                session, line_id=line, amount_minor=balance_minor, currency="KES",
+                session, line_id=line, amount_minor=amount_minor, currency="KES",
                 booked_on=now().date(), maker="maker",
             )  # fmt: skip
             ledger.approve_bank_line(session, line_id=line, checker="checker")
-            paid_in = ledger.deposit(
-                session, bank_line_id=line, account_id=person.wallet_id, now=now()
-            )
+            paid_in = ledger.deposit(session, bank_line_id=line, account_id=account_id, now=now())
             assert paid_in.refusal is None
-            return person
 
-        return self.db.transact(work)
+        self.db.transact(work)
 
     def quote(self, amount_minor: int = AMOUNT, meter: str | None = None) -> Quote:
         meter = meter or fresh_meter()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
 from app.billers import catalogue, tokens
-from app.billers.quotes import quote
+from app.billers.quotes import WalkIn, quote
 from app.errors import DomainError
 from app.markets.model import Biller, Market
 
@@ -67,8 +68,10 @@ def test_a_quote_names_every_part(demo: Market) -> None:
     priced = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_000, at=NOW)
     assert (priced.amount_minor, priced.fee_minor, priced.total_minor) == (50_000, 1_000, 51_000)
     assert (priced.tax_minor, priced.commission_minor) == (130, 0)
-    by_agent = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_000, at=NOW, agent=True)
+    customer = WalkIn(UUID(int=7), 7, has_super_agent=True, msisdn="+254711000002")
+    by_agent = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_000, at=NOW, walk_in=customer)
     assert (by_agent.tax_minor, by_agent.commission_minor) == (130, 435)
+    assert (by_agent.earned_minor, by_agent.super_agent_minor) == (435, 87)
     assert by_agent.fingerprint != priced.fingerprint
     dearer = quote(demo, "stima_token", METER, "GRACE KAMAU", 50_100, at=NOW)
     assert priced.fingerprint != dearer.fingerprint

@@ -155,8 +155,10 @@ def test_a_checker_is_asked_once_more(desk: Office, bank: Sandbox, tmp_path: Pat
     refusal(desk.run("trust", "confirm", line, "--yes", by="baraka"), "line_matched")
 
 
-def test_one_unit_is_exit_code_1(desk: Office) -> None:
+def test_one_unit_is_exit_code_1(desk: Office, bank: Sandbox, tmp_path: Path) -> None:
     """By the owner, since nobody else can."""
+    bank.post("/bank/deposit", {"amount": "1"})
+    imported(desk, bank, tmp_path)
     assert books(desk)["off_minor"] == 0
     wallet = desk.stage.run("SELECT wallet_id FROM people LIMIT 1")[0].wallet_id
     desk.admin(f"UPDATE accounts SET balance = balance + 1 WHERE id = {wallet}")
@@ -180,6 +182,9 @@ def test_what_is_overdue_is_marked(desk: Office, bank: Sandbox, tmp_path: Path) 
     young = next(one for one in report(desk)["waiting"] if one["name"] == reference)
     assert (young["what"], young["amount_minor"], young["overdue"]) == ("deposit", 70_000, False)
     desk.admin("UPDATE deposit_notices SET created_at = now() - interval '9 days'")
+    metrics = desk.app.test_client().get("/metrics").text
+    assert re.search(r'^kibanda_trust_overdue\{what="deposit"\} [1-9]', metrics, re.MULTILINE)
+    assert re.search(r'^kibanda_trust_oldest_seconds\{what="deposit"\} 777', metrics, re.MULTILINE)
     result = desk.run("trust")
     assert re.search(rf"{reference} .* 9 +OVERDUE$", result.stdout, re.MULTILINE)
     assert result.exit_code == 0, "money is where it should be; somebody must look all the same"
@@ -244,6 +249,11 @@ def test_who_is_not_logged_in_does_nothing(desk: Office, command: str) -> None:
 )
 def test_a_line_is_for_one_thing(desk: Office, command: str) -> None:
     assert "one of --" in said(desk.run("trust", *command.split()), code=2)
+
+
+def test_a_database_that_cannot_be_asked_is_exit_code_2(tmp_path: Path) -> None:
+    with app_over(f"postgresql://kibanda_app@/kibanda?host={tmp_path}") as app:
+        refusal(app.test_cli_runner().invoke(args=["trust"]), "database_away", code=2)
 
 
 def test_a_role_is_needed(desk: Office) -> None:

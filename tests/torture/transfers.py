@@ -73,7 +73,7 @@ STORIES = (
         },
         receipts=lambda stage: {
             stage.payer.msisdn: "Sent KES 200.00",
-            stage.payee.msisdn: "You received KES 200.00",
+            stage.payee.msisdn: "You got KES 200.00",
         },
     ),
     Story(
@@ -82,7 +82,7 @@ STORIES = (
         replies=lambda stage: ("Send money", stage.nobody.msisdn, AMOUNT),
         changes=lambda stage: {stage.payer.msisdn: -(AMOUNT_MINOR + 3_500)},
         receipts=lambda stage: {
-            stage.payer.msisdn: "Sent KES 200.00",
+            stage.payer.msisdn: "KES 200.00 to ",
             stage.nobody.msisdn: "",
         },
     ),

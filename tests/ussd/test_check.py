@@ -170,7 +170,9 @@ def test_a_market_names_gateways_that_exist(tmp_path: Path) -> None:
     text = (markets.FOLDER / "demo.toml").read_text()
     market = tmp_path / "pigeon.toml"
     market.write_text(text.replace('["africastalking"]', '["africastalking", "carrier_pigeon"]'))
-    with pytest.raises(MarketError, match="gateways: there is no 'carrier_pigeon', only africastalking"):
+    with pytest.raises(
+        MarketError, match="gateways: there is no 'carrier_pigeon', only africastalking"
+    ):
         build_runtime(Settings(kibanda_market=str(market)))
 
 

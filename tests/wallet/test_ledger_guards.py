@@ -36,6 +36,7 @@ WRITES = (
     "INSERT INTO {} DEFAULT VALUES",
 )
 LEDGER_FUNCTIONS = {
+    "accrue_v1",
     "add_statement_lines_v1",
     "approve_bank_line_v1",
     "clear_expiry_v1",
@@ -51,6 +52,8 @@ LEDGER_FUNCTIONS = {
     "release_v1",
     "reverse_v1",
     "roll_up_v1",
+    "snapshot_commission_v1",
+    "unaccrue_v1",
 }
 INNER_FUNCTIONS = {
     "authority_refusal_v1",

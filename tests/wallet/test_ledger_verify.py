@@ -72,6 +72,11 @@ BREAKS: list[tuple[str, str, set[str]]] = [
     ),
     ("accounts", "UPDATE accounts SET floor_minor = -1 WHERE id = :id", set()),
     (
+        "commission",
+        "INSERT INTO house_pending VALUES (:commission, 5), (:fees, -5)",
+        {"balance_replay"},
+    ),
+    (
         "vouchers",
         """ALTER TABLE vouchers DROP CONSTRAINT vouchers_transfer_id_fkey,
         DROP CONSTRAINT vouchers_sender_id_fkey;
@@ -102,6 +107,7 @@ def test_verify_finds_it(
         "foreign": bank.account(0, currency="TZS"),
         "fees": bank.house("fees"),
         "tax": bank.house("tax"),
+        "commission": bank.house("commission"),
         "posting": sent.posting_id,
         "captured": capture.posting_id,
         "hold": hold.key,

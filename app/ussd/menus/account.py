@@ -7,12 +7,15 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.markets import Market
+from app.markets.tariffs import Operation
 from app.notices import notify
 from app.ussd.menus.newpin import typed_twice
 from app.ussd.menus.services import Services, caller, open_with_pin, recipient
 from app.ussd.states import End, Hop, Menu, Option, Secret, State, Step
 from app.wallet import people
 from app.wallet.keys import new_key
+
+SHOWN: tuple[Operation, ...] = ("bill_payment", "send", "voucher", "cash_out")
 
 
 def check_old(hop: Hop[Services], pin: str) -> str:
@@ -49,17 +52,28 @@ def set_language(hop: Hop[Services]) -> str:
     return "enter"
 
 
-def fees_facts(hop: Hop[Services]) -> dict[str, object]:
-    tariff = hop.market.tariff("bill_payment", hop.now)
-    limits = hop.market.tiers[hop.market.default_tier]
-    bands = (
+def bands(hop: Hop[Services], operation: Operation) -> str:
+    """The price list of today, a line a band."""
+    return "\n".join(
         hop.say("menus.fees.band", up_to=hop.money(band.up_to_minor), fee=hop.money(band.fee_minor))
-        for band in tariff.bands
+        for band in hop.market.tariff(operation, hop.now).bands
     )
+
+
+def fees_facts(hop: Hop[Services]) -> dict[str, object]:
+    operation = hop.data["fees"]
+    return {"of": hop.say(f"menus.fees.{operation}"), "bands": bands(hop, operation)}
+
+
+def limits_facts(hop: Hop[Services]) -> dict[str, object]:
+    """Those of the person's own tier."""
+    person_id = caller(hop).id
+    person = hop.services.db.transact(lambda session: people.get(session, person_id))
+    limits = hop.market.tiers[person.tier]
     return {
-        "bands": "\n".join(bands),
         "once_minor": limits.per_transaction_minor,
         "day_minor": limits.per_day_minor,
+        "month_minor": limits.per_month_minor,
         "wallet_minor": limits.balance_minor,
     }
 
@@ -79,7 +93,7 @@ def states(market: Market) -> tuple[State[Any], ...]:
             options=(
                 Option("menus.account.pin", goes="pin.old"),
                 Option("menus.account.language", goes="language"),
-                Option("menus.account.fees", goes="fees"),
+                Option("menus.account.fees", goes="tariffs"),
                 Option("menus.account.help", goes="help"),
             ),
         ),
@@ -99,12 +113,24 @@ def states(market: Market) -> tuple[State[Any], ...]:
             options=language_options(market, "language.set"),
         ),
         Step("language.set", run=set_language, goes=("enter",)),
+        Menu(
+            "tariffs",
+            text="menus.account.fees",
+            options=(
+                *(
+                    Option(f"menus.fees.{operation}", goes="tariff", sets={"fees": operation})
+                    for operation in SHOWN
+                ),
+                Option("menus.fees.limits", goes="limits"),
+            ),
+        ),
         End(
-            "fees",
-            text="menus.fees.text",
+            "tariff",
+            text="menus.fees.shown",
             facts=fees_facts,
-            extra_texts=("menus.fees.band",),
+            extra_texts=("menus.fees.band", *(f"menus.fees.{one}" for one in SHOWN)),
             pages=True,
         ),
+        End("limits", text="menus.fees.limits_shown", facts=limits_facts, reads=True),
         End("help", text="menus.account.helped"),
     )

@@ -15,7 +15,7 @@ from app.ussd.menus.services import Services, act_with_pin, caller, open_with_pi
 from app.ussd.menus.transfer import told_of_transfer
 from app.ussd.states import End, Hop, Item, Menu, Option, Pick, Secret, State
 from app.wallet import ledger, people
-from app.wallet.transfers import records, stops
+from app.wallet.transfers import records, stops, vouchers
 from app.wallet.transfers.records import TransferView
 
 SHOWN = 5
@@ -90,10 +90,29 @@ def choose_movement(hop: Hop[Services], chosen: str | list[str]) -> str:
         return "history.payment"
     hop.data["transfer"] = chosen[1]
     view = hop.services.db.transact(lambda session: records.outcome(session, uuid.UUID(chosen[1])))
+    mine = view.payer_id == caller(hop).id and view.reversed_at is None
+    if mine and view.kind == "voucher":
+        return "history.voucher" if _waits(hop, view.id) else "history.transfer"
     window = timedelta(seconds=hop.market.stops.window_seconds)
-    stoppable = view.kind == "send" and view.payer_id == caller(hop).id
-    fresh = view.reversed_at is None and hop.now < view.created_at + window
-    return "history.sent" if stoppable and fresh else "history.transfer"
+    fresh = mine and view.kind == "send" and hop.now < view.created_at + window
+    return "history.sent" if fresh else "history.transfer"
+
+
+def _waits(hop: Hop[Services], transfer_id: uuid.UUID) -> bool:
+    found = hop.services.db.transact(lambda session: vouchers.of_transfer(session, transfer_id))
+    return found is not None and found.state == "open"
+
+
+def take_back(hop: Hop[Services], pin: str) -> str:
+    """The sender cancels what nobody has collected: amount and fee come back."""
+    person_id, transfer_id = caller(hop).id, uuid.UUID(hop.data["transfer"])
+    act_with_pin(
+        hop,
+        pin,
+        lambda session: vouchers.cancel(session, transfer_id, by=person_id, now=hop.now),
+        name="voucher_back",
+    )
+    return "voucher_back.done"
 
 
 def transfer_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -172,7 +191,7 @@ STATES: tuple[State[Any], ...] = (
         item="menus.payments.line",
         items=last_movements,
         accept=choose_movement,
-        goes=("history.payment", "history.transfer", "history.sent"),
+        goes=("history.payment", "history.transfer", "history.sent", "history.voucher"),
         empty="history.none",
         extra_texts=(*STATE_KEYS, *MOVED_KEYS),
     ),
@@ -191,6 +210,25 @@ STATES: tuple[State[Any], ...] = (
         reads=True,
         options=(Option("menus.stop.option", goes="stop.pin"),),
     ),
+    Menu(
+        "history.voucher",
+        text="menus.payments.transfer",
+        facts=transfer_facts,
+        extra_texts=MOVED_KEYS,
+        reads=True,
+        options=(Option("menus.voucher_back.option", goes="voucher_back.pin"),),
+    ),
+    Secret(
+        "voucher_back.pin",
+        text="menus.voucher_back.pin",
+        facts=transfer_facts,
+        accept=take_back,
+        goes=("voucher_back.done",),
+        refusals=("pin_wrong",),
+        ends=("pin_locked", "voucher_unknown"),
+        commits=True,
+    ),
+    End("voucher_back.done", text="menus.voucher_back.done", facts=transfer_facts, reads=True),
     Secret(
         "stop.pin",
         text="menus.stop.pin",

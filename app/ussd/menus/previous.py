@@ -12,15 +12,16 @@ from typing import Any
 from app.billers import payments
 from app.markets import Market
 from app.ussd.menubook import MenuBook
-from app.ussd.menus import bill, history, outcome, start
+from app.ussd.menus import account, bill, history, outcome, start
 from app.ussd.menus.services import Services, caller
-from app.ussd.states import Hop, Item, Menu, State, targets
+from app.ussd.states import End, Hop, Item, Menu, State, targets
 
 VERSION = "2"
 # People, sending, cash and the counter came with version 3: rooms, and single states of old ones.
 NEW_ROOMS = frozenset(
     {
-        "send", "voucher", "withdraw", "cash_out", "withdrawal_code", "stop", "reset", "wake",
+        "send", "voucher", "voucher_back", "withdraw", "cash_out", "withdrawal_code", "stop",
+        "reset", "wake",
         "agent", "cash_in", "code_out", "voucher_collect", "float", "float_ask", "float_move",
         "float_grant", "commission", "customers", "invite", "reset_for", "mistake", "reports",
         "sheet",
@@ -28,8 +29,9 @@ NEW_ROOMS = frozenset(
 )  # fmt: skip
 NEW_STATES = frozenset(
     {"home.dormant", "home.closed", "bill.phone", "register.named", "history.transfer",
-     "history.sent"}
+     "history.sent", "history.voucher"}
 )  # fmt: skip
+NEW_OF_ACCOUNT = ("tariffs", "tariff", "limits")
 NEW_AT_HOME = ("menus.home.send", "menus.home.withdraw")
 
 
@@ -52,9 +54,30 @@ def last_payments(hop: Hop[Services]) -> list[Item]:
     return [history.line(hop, view) for view in views]
 
 
+def fees_facts(hop: Hop[Services]) -> dict[str, object]:
+    """The fees of bills, and the limits of whoever registers alone."""
+    limits = hop.market.tiers[hop.market.default_tier]
+    return {
+        "bands": account.bands(hop, "bill_payment"),
+        "once_minor": limits.per_transaction_minor,
+        "day_minor": limits.per_day_minor,
+        "wallet_minor": limits.balance_minor,
+    }
+
+
+FEES: End[Any] = End(
+    "fees",
+    text="menus.fees.text",
+    facts=fees_facts,
+    extra_texts=("menus.fees.band",),
+    pages=True,
+)
+
+
 def _changed(states: dict[str, State[Any]]) -> dict[str, dict[str, Any]]:
-    home, consent = states["home"], states["register.consent"]
+    home, consent, own = states["home"], states["register.consent"], states["account"]
     assert isinstance(home, Menu)
+    assert isinstance(own, Menu)
     assert isinstance(consent, Menu)
     agree, refuse = consent.options
     return {
@@ -63,6 +86,11 @@ def _changed(states: dict[str, State[Any]]) -> dict[str, dict[str, Any]]:
             "options": tuple(one for one in home.options if one.label not in NEW_AT_HOME),
         },
         "register.consent": {"options": (replace(agree, goes="register.name"), refuse)},
+        "account": {
+            "options": tuple(
+                replace(one, goes="fees") if one.goes == "tariffs" else one for one in own.options
+            ),
+        },
         "bill.inquiry": {
             "goes": tuple(name for name in targets(states["bill.inquiry"]) if name != "bill.phone")
         },
@@ -75,14 +103,18 @@ def book(market: Market, today: tuple[State[Any], ...]) -> MenuBook[Services]:
     kept = {
         state.name: state
         for state in today
-        if state.name not in NEW_STATES and state.name.split(".")[0] not in NEW_ROOMS
+        if state.name not in {*NEW_STATES, *NEW_OF_ACCOUNT}
+        and state.name.split(".")[0] not in NEW_ROOMS
     }
     changed = _changed(kept)
     return MenuBook(
         version=VERSION,
         start="enter",
         home="enter",
-        states=(replace(state, **changed.get(name, {})) for name, state in kept.items()),
+        states=[
+            *(replace(state, **changed.get(name, {})) for name, state in kept.items()),
+            FEES,
+        ],
         who=start.arrive,
         on_unknown_session=outcome.of_lost_session,
         entries=outcome.BILL_OUTCOMES,

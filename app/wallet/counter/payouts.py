@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
+from prometheus_client import Gauge
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -21,6 +22,11 @@ from app.wallet.counter import low_float
 from app.wallet.keys import derived_key, oldest_key, period_key
 
 LAST_PAYOUTS = 5
+UNPAID = Gauge(
+    "kibanda_commission_unpaid_agents",
+    "Agents whose commission waits because the operator's own account is short",
+    multiprocess_mode="mostrecent",
+)
 # Of a suspended agent nothing is lost: it accrues on, and is paid when the agent is back.
 _DUE = text("""
     SELECT g.id, e.owed_minor

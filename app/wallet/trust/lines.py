@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, text
+from sqlalchemy.orm import QueryableAttribute, Session
 
 from app.errors import DomainError
 
@@ -53,6 +53,11 @@ def unmatched(
         " ORDER BY l.booked_on, l.id LIMIT :limit"
     )
     return _read(session, query, {"currency": currency, "limit": limit})
+
+
+def one_of(column: QueryableAttribute[str], words: Sequence[str]) -> ColumnElement[bool]:
+    """The words of many lines, as one parameter: there may be more than a statement can have."""
+    return column == any_(literal(list(words), ARRAY(Text)))
 
 
 def _read(session: Session, query: str, parameters: dict[str, Any]) -> list[BankLine]:

@@ -30,6 +30,7 @@ from app.wallet.transfers import posting, records, returns
 from app.wallet.transfers.offers import Offer
 from app.wallet.transfers.records import Transfer, TransferView
 from app.wallet.trust import payees, receipts
+from app.wallet.trust.lines import one_of
 from app.wallet.trust.matches import BankMatch
 from app.wallet.trust.payees import Payee
 
@@ -190,7 +191,7 @@ def of_reference(session: Session, reference: str) -> Payout:
 
 def of_references(session: Session, wanted: list[str]) -> list[Payout]:
     """The payouts that have one of these references."""
-    statement = _SHOWN.where(Transfer.reference.in_(wanted), Transfer.kind.in_(KINDS))
+    statement = _SHOWN.where(one_of(Transfer.reference, wanted), Transfer.kind.in_(KINDS))
     return [_payout(row) for row in session.execute(statement)]
 
 

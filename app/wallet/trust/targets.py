@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.wallet.trust import payees, payouts
 from app.wallet.trust.deposits import DepositNotice
-from app.wallet.trust.lines import BankLine
+from app.wallet.trust.lines import BankLine, one_of
 from app.wallet.trust.matches import BankMatch, Kind, Target
 
 SLIP_CHARS_LEAST = 6  # a shorter number stands in too many lines by chance
@@ -126,15 +126,15 @@ def _deposits(session: Session, words: list[str]) -> list[Known]:
         BankMatch, (BankMatch.notice_id == row.id) & BankMatch.withdrawn_at.is_(None)
     ).where(
         or_(
-            row.reference.in_(words),
-            (row.state == "on_way") & row.slip.in_([w for word in words for w in _findable(word)]),
+            one_of(row.reference, words),
+            (row.state == "on_way") & one_of(row.slip, [one for one in words if _findable(one)]),
         )
     )  # fmt: skip
     return [
         Known(
             is_deposit=True,
             id=one.id,
-            words=frozenset({one.reference, *_findable(one.slip)}),
+            words=frozenset([one.reference, one.slip] if _findable(one.slip) else [one.reference]),
             reference=one.reference,
             payee=(one.account_id, one.person_id, one.agent_id),
             amount_minor=one.amount_minor,
@@ -146,8 +146,8 @@ def _deposits(session: Session, words: list[str]) -> list[Known]:
     ]
 
 
-def _findable(slip: str) -> list[str]:
-    return [slip] if len(slip) >= SLIP_CHARS_LEAST else []
+def _findable(slip: str) -> bool:
+    return len(slip) >= SLIP_CHARS_LEAST
 
 
 def _payouts(session: Session, words: list[str]) -> list[Known]:

@@ -124,7 +124,7 @@ def test_what_the_payee_still_has_of_it_is_set_aside(town: Town, left: int, held
     assert (stop.transfer_reference, stop.kind) == (view.reference, "send")
     assert town.available(payee.wallet_id) == left - held
     asked = town.said(payer.msisdn, "stop_asked")
-    assert asked.startswith("You asked for KES 1,000.00 back from Juma O.; we decide before ")
+    assert asked.startswith("You asked for KES 1,000.00 back from Juma O; we decide before ")
     assert stop.reference in asked
     assert town.kinds(payee.msisdn) == ["send_received", *["stop_held"] * (held > 0)]
     if held:
@@ -324,7 +324,7 @@ def test_refusing_sets_free_what_was_held(town: Town) -> None:
     assert (stop.state, stop.decided_by, stop.given_back_minor) == ("refused", "checker", 0)
     assert town.available(payee.wallet_id) == AMOUNT
     said = town.said(payer.msisdn, "stop_refused")
-    assert said.startswith("We cannot give back the KES 1,000.00 that you sent to Juma O., ref ")
+    assert said.startswith("We cannot give back the KES 1,000.00 that you sent to Juma O, ref ")
     freed = town.said(payee.msisdn, "stop_freed")
     assert freed.startswith("KES 1,000.00 that was set aside is yours again. Bal KES 1,000.00. Ref")
     for again in (approve, refuse):

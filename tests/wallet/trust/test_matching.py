@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.errors import DomainError
 from app.wallet import agents, ledger, people
-from app.wallet.trust.lines import BankLine
+from app.wallet.trust.lines import UNMATCHED_AT_MOST, BankLine
 from app.wallet.trust.matching import Proposal
 from app.wallet.trust.targets import words_of
 from tests.wallet.test_ledger_races import together
@@ -81,6 +81,18 @@ def test_why_nothing_is_proposed(stage: Stage) -> None:
     assert {found[line_id].reason: line_id for line_id in lines.values()} == lines
     for reason, line_id in lines.items():
         assert refused(stage, "line_unmatched", line_id).facts == {"reason": reason}
+
+
+def test_many_long_lines_at_once(stage: Stage) -> None:
+    """More words than a statement can have parameters."""
+    notice = stage.expect(stage.agent(), 900)
+    for number in range(UNMATCHED_AT_MOST - 1):
+        stage.paper.line(1, "", " ".join(f"OIL{number:03d}{word:02d}" for word in range(55)))
+    line_id = stage.paper.line(900, notice.reference, booked_on="2026-01-01")
+    stage.put_paper()
+    found = stage.proposals()
+    assert len(found) == UNMATCHED_AT_MOST
+    assert [one for one, proposal in found.items() if proposal.target] == [line_id]
 
 
 def test_words() -> None:
