@@ -205,7 +205,7 @@ class Person:
         home = homes[which]
         if self.payments and self._news(self.payments[-1], "paid_news") in home:
             self.payments[-1].paid = True
-        return call, home, home.splitlines()[-1].startswith("6")
+        return call, home, home.splitlines()[-1].startswith("8")
 
     def _homes(self) -> Sequence[str]:
         """What home may say: a payment in progress may have been settled meanwhile."""

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 HELP = """\
-*384*123#        dial: any code that ends in #
+*CODE#           dial, for example {code}
 1                while a menu is open: the reply, sent as typed
 /sms             the inbox, oldest first
 /drop            lose the network
@@ -57,7 +57,7 @@ class Terminal:
             case "":
                 return ""
             case "/help":
-                return HELP
+                return HELP.format(code=self.service_code)
             case "/sms":
                 return self._inbox()
             case "/number":

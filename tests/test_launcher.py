@@ -96,6 +96,7 @@ MARKET = """\
     demo = true
     region = "KE"
     service_codes = ["*384*123#"]
+    currency = { code = "KES", exponent = 2 }
     billers.stima.name = "Stima"
 """
 

@@ -117,6 +117,8 @@ def longest_facts(market: Market, sentence: str) -> dict[str, Any]:
         "balance_minor": balance,
         "received_minor": amount,
         "held_minor": amount,
+        "once_minor": max(tier.per_transaction_minor for tier in market.tiers.values()),
+        "day_minor": max(tier.per_day_minor for tier in market.tiers.values()),
         "float_minor": max(tariff.most_minor for tariff in market.tariffs["float_move"]),
         "token": str(tokens.LARGEST),
         "tokens": [str(tokens.LARGEST)] * TOKENS_MOST,

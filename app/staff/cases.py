@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import DateTime, select, text
@@ -28,27 +28,35 @@ from app.staff.accounts import Role, Staff, refuse_without
 from app.wallet import references
 from app.wallet.keys import new_key
 
-_SUPPORT: tuple[Role, ...] = ("support", "supervisor")
-_FINANCE: tuple[Role, ...] = ("finance", "supervisor")
+SUPPORT: tuple[Role, ...] = ("support", "supervisor")
+FINANCE: tuple[Role, ...] = ("finance", "supervisor")
 # Who may propose and decide a kind: any of these.
 ROLES: dict[str, tuple[Role, ...]] = {
-    "tier_upgrade": _SUPPORT,
-    "person_suspend": _SUPPORT,
-    "person_resume": _SUPPORT,
-    "person_close": _SUPPORT,
-    "stop": _SUPPORT,
-    "agent_appoint": _SUPPORT,
-    "agent_suspend": _SUPPORT,
-    "agent_resume": _SUPPORT,
-    "float_buy": _FINANCE,
-    "float_payout": _FINANCE,
-    "deposit_notice": _FINANCE,
-    "deposit_cancel": _FINANCE,
-    "payout_return": _FINANCE,
+    "person_tier": SUPPORT,
+    "person_suspend": SUPPORT,
+    "person_resume": SUPPORT,
+    "person_close": SUPPORT,
+    "stop": SUPPORT,
+    "stop_collect": SUPPORT,
+    "agent_appoint": SUPPORT,
+    "agent_suspend": SUPPORT,
+    "agent_resume": SUPPORT,
+    "float_buy": FINANCE,
+    "float_payout": FINANCE,
+    "deposit_notice": FINANCE,
+    "deposit_cancel": FINANCE,
+    "payout_return": FINANCE,
 }
 EVIDENCE_LEAST, EVIDENCE_MOST = 3, 1000
 _IS_OPEN = text("state = 'proposed'")  # no parameter: it must be seen to be the index's own
 T = TypeVar("T")
+
+
+class Proposal(NamedTuple):
+    """What a case is about, and what its approval will act on."""
+
+    subject: str
+    facts: dict[str, Any]
 
 
 class Case(Base):
@@ -94,7 +102,7 @@ def propose(
         "kind": kind,
         "subject": str(subject),
         "facts": dict(facts),
-        "evidence": _told(evidence, "evidence_missing"),
+        "evidence": told(evidence, "evidence_missing"),
         "state": "proposed",
         "maker_id": maker.id,
         "maker": maker.name,
@@ -130,7 +138,7 @@ def approve(
 
 def refuse(session: Session, reference: str, checker: Staff, why: str, now: datetime) -> Case:
     """Say no to another's case, and why. Raises as `approve`, and `reason_missing`."""
-    reason = _told(why, "reason_missing")
+    reason = told(why, "reason_missing")
     return _decided(session, reference, checker, "refused", now, reason)
 
 
@@ -201,8 +209,9 @@ def _open_reference(session: Session, kind: str, subject: str) -> str | None:
     return session.scalar(select(Case.reference).where(*where))
 
 
-def _told(typed: str, missing: str) -> str:
-    told = typed.strip()
-    if not EVIDENCE_LEAST <= len(told) <= EVIDENCE_MOST:
+def told(typed: str, missing: str) -> str:
+    """What somebody wrote down, if it is something. Raises DomainError `missing`."""
+    written = typed.strip()
+    if not EVIDENCE_LEAST <= len(written) <= EVIDENCE_MOST:
         raise DomainError(missing, least=EVIDENCE_LEAST, most=EVIDENCE_MOST)
-    return told
+    return written

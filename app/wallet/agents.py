@@ -84,10 +84,14 @@ def locked_for_payment(session: Session, agent_id: UUID) -> Agent:
     """The agent, whose state cannot change before this transaction ends.
 
     It is the person's row that is locked, shared, as `set_state` locks it too: the agent's own row
-    stays free for what the counter notes in it while the accounts are locked already.
+    stays free for what the counter notes in it while the accounts are locked already. The agent is
+    read once the lock is there, by a statement of its own, because one that waited for it would
+    still show the agent as it was before.
     """
-    locked = _JOINED.where(AgentRow.id == agent_id).with_for_update(read=True, of=Person)
-    found = session.execute(locked, execution_options={"populate_existing": True}).one()
+    person_id = select(AgentRow.person_id).where(AgentRow.id == agent_id).scalar_subquery()
+    session.execute(select(Person.id).where(Person.id == person_id).with_for_update(read=True))
+    anew = _JOINED.where(AgentRow.id == agent_id)
+    found = session.execute(anew, execution_options={"populate_existing": True}).one()
     return _agent(*found)
 
 
@@ -136,15 +140,15 @@ def appoint(
 ) -> Agent:
     """Make a person an agent with an empty float.
 
-    Raises DomainError `person_suspended`, `already_agent`, `name_invalid`, `not_super_agent` (the
-    parent is none, or the new one would be one below another), `agent_suspended` (the parent is).
+    Raises DomainError `person_suspended`, `already_agent`, `agent_name_invalid`, `not_super_agent`
+    (the parent is none, or the new one would be one below another), `agent_suspended` (the parent).
     """
     person = _person_alone(session, person.id)
     people.refuse_inactive(person)
     if of_person(session, person.id):
         raise DomainError("already_agent")
     if not NAME_LEAST <= len(name) <= NAME_MOST:
-        raise DomainError("name_invalid")
+        raise DomainError("agent_name_invalid", least=NAME_LEAST, most=NAME_MOST)
     if parent is not None:
         if not parent.is_super or is_super:
             raise DomainError("not_super_agent")

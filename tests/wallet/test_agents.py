@@ -73,8 +73,8 @@ def test_what_an_appointment_is_refused_for_in_order(kiosk: Kiosk) -> None:
     assert refusal(person) == "person_suspended"
     kiosk.set(Person, person.id, state="active")
     assert refusal(owner) == "already_agent"
-    assert refusal(person) == "name_invalid"
-    assert refusal(person, "N" * 41) == "name_invalid"
+    assert refusal(person) == "agent_name_invalid"
+    assert refusal(person, "N" * 41) == "agent_name_invalid"
     assert refusal(person, "Kiosk", parent=plain) == "not_super_agent"
     assert refusal(person, "Kiosk", parent=above, is_super=True) == "not_super_agent"
     kiosk.suspend(above)

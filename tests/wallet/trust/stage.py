@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -33,6 +34,7 @@ from tests.people import fresh_msisdn
 
 KES = "KES"
 MAKER, CHECKER, OTHER = "asha", "baraka", "chika"
+NAIROBI = ZoneInfo("Africa/Nairobi")
 T = TypeVar("T")
 
 
@@ -45,7 +47,7 @@ class Paper:
     """The bank's journal as a test writes it: amounts in minor units, the balance is kept."""
 
     balance_minor: int = 0
-    day: date = field(default_factory=lambda: now().date())
+    day: date = field(default_factory=lambda: now().astimezone(NAIROBI).date())
     numbers: Any = field(default_factory=lambda: count(1))
     rows: list[list[str]] = field(default_factory=list)
 
@@ -124,7 +126,7 @@ class Stage:
         def work(session: Session) -> None:
             ledger.record_bank_line(
                 session, line_id=line_id, amount_minor=amount_minor, currency=KES,
-                booked_on=now().date(), maker=MAKER,
+                booked_on=self.paper.day, maker=MAKER,
             )  # fmt: skip
             ledger.approve_bank_line(session, line_id=line_id, checker=CHECKER)
             ledger.deposit(session, bank_line_id=line_id, account_id=account_id, now=now())
@@ -260,8 +262,11 @@ class Stage:
             assert beside.trust_bank_minor == self.identity().trust_bank_minor
 
     def sms(self, who: Person | Agent) -> list[tuple[str, dict[str, Any]]]:
-        """Kinds and facts of the SMS to somebody, in order."""
-        query = "SELECT kind, facts FROM messages WHERE msisdn = :to ORDER BY created_at, id"
+        """Kinds and facts of the SMS to somebody, in order, but for low floats."""
+        query = (
+            "SELECT kind, facts FROM messages WHERE msisdn = :to AND kind <> 'float_low'"
+            " ORDER BY created_at, id"
+        )
         return [(row.kind, row.facts) for row in self.rows(query, to=who.msisdn)]
 
     def rows(self, query: str, **values: Any) -> list[Any]:

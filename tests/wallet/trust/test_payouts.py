@@ -125,6 +125,23 @@ def test_leaving_and_taking_back_at_once(stage: Stage) -> None:
     stage.check()
 
 
+def test_a_float_that_runs_low_is_told_once_until_it_has_risen(stage: Stage) -> None:
+    bound = stage.market.agents.low_float_minor
+    agent = stage.agent(float_minor=bound)
+
+    def told() -> int:
+        query = "SELECT count(*) FROM messages WHERE msisdn = :to AND kind = 'float_low'"
+        return int(stage.rows(query, to=agent.msisdn)[0].count)
+
+    first = stage.pay_out(agent, 1)
+    stage.pay_out(agent, 1)
+    assert told() == 1
+    stage.confirm(stage.assign(stage.line(10), agent))
+    stage.take_back(first.reference)
+    stage.pay_out(agent, 10)
+    assert told() == 2
+
+
 def test_the_database_refuses_one_person(stage: Stage) -> None:
     agent = stage.agent(float_minor=500)
     stage.pay_out(agent, 300)
