@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import agents, cases, database, money, payments, people, staff, trust, ussd
+from app.cli import (
+    agents,
+    cases,
+    database,
+    money,
+    payments,
+    people,
+    staff,
+    stops,
+    transfers,
+    trust,
+    ussd,
+)
 
 
 def register(app: Flask) -> None:
@@ -16,6 +28,8 @@ def register(app: Flask) -> None:
         *people.COMMANDS,
         *payments.COMMANDS,
         *staff.COMMANDS,
+        *stops.COMMANDS,
+        *transfers.COMMANDS,
         *trust.COMMANDS,
         *ussd.COMMANDS,
     ):

@@ -12,8 +12,7 @@ from app.cli.output import runtime
 from app.runtime import Runtime
 from app.staff import cases, sessions
 from app.staff.accounts import Role, Staff
-from app.staff.cases import Case
-from app.staff.decisions import Proposal
+from app.staff.cases import Case, Proposal
 
 
 def acting(parts: Runtime, *needed: Role) -> Staff:

@@ -14,7 +14,7 @@ from app import msisdn as numbers
 from app.cli.acting import propose
 from app.cli.output import as_json, refusing, runtime, table
 from app.markets import Market
-from app.staff import decisions
+from app.staff import agent_cases
 from app.wallet import agents, ledger
 from app.wallet.agents import Agent
 from app.wallet.counter import splitting
@@ -71,7 +71,7 @@ def appoint(msisdn: str, name: str, parent: str | None, evidence: str, *, is_sup
     propose(
         "agent_appoint",
         evidence,
-        lambda session: decisions.about_appointment(
+        lambda session: agent_cases.about_appointment(
             session, number, name, is_super=is_super, parent=parent
         ),
     )
@@ -85,7 +85,7 @@ def appoint(msisdn: str, name: str, parent: str | None, evidence: str, *, is_sup
 def suspend(code: str, evidence: str) -> None:
     """Propose that an agent serves nobody until it is resumed."""
     kind = "agent_suspend"
-    propose(kind, evidence, lambda session: decisions.about_agent(session, kind, code))
+    propose(kind, evidence, lambda session: agent_cases.about_state(session, kind, code))
 
 
 @agent.command("resume")
@@ -96,7 +96,7 @@ def suspend(code: str, evidence: str) -> None:
 def resume(code: str, evidence: str) -> None:
     """Propose that a suspended agent serves again."""
     kind = "agent_resume"
-    propose(kind, evidence, lambda session: decisions.about_agent(session, kind, code))
+    propose(kind, evidence, lambda session: agent_cases.about_state(session, kind, code))
 
 
 @agent.command("splits")

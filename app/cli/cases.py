@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
 from app.cli.acting import acting
-from app.cli.output import refusing, runtime, table
+from app.cli.output import local, refusing, runtime, table
 from app.markets import Market
 from app.staff import cases, decisions
 from app.staff.cases import Case
@@ -35,7 +35,7 @@ def show_all(*, everything: bool) -> None:
             "case": one.reference,
             "kind": one.kind,
             "state": one.state,
-            "proposed": _when(one.proposed_at, parts.market),
+            "proposed": local(one.proposed_at, parts.market),
             "by": one.maker,
             "about": _facts(one, parts.market),
         }
@@ -53,7 +53,7 @@ def show(reference: str) -> None:
     """One case: what it would do, on what evidence, and who decided."""
     parts = runtime()
     one = parts.db.transact(lambda session: cases.of_reference(session, reference))
-    proposed = f"proposed by {one.maker}  {_when(one.proposed_at, parts.market)}"
+    proposed = f"proposed by {one.maker}  {local(one.proposed_at, parts.market)}"
     lines = [
         f"{one.reference}  {one.kind}  {one.state}",
         _facts(one, parts.market),
@@ -62,7 +62,7 @@ def show(reference: str) -> None:
     ]
     if one.decided_at:
         lines.append(
-            f"{one.state} by {one.checker or one.maker}  {_when(one.decided_at, parts.market)}"
+            f"{one.state} by {one.checker or one.maker}  {local(one.decided_at, parts.market)}"
         )
     if one.reason:
         lines.append(f"because: {one.reason}")
@@ -123,10 +123,6 @@ def _fact(name: str, value: object, market: Market) -> str:
     if name.endswith("_minor") and isinstance(value, int):
         return f"{name.removesuffix('_minor')}={market.currency.format(value)}"
     return f"{name}={value if isinstance(value, str) else json.dumps(value)}"
-
-
-def _when(at: datetime, market: Market) -> str:
-    return at.astimezone(market.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 COMMANDS = (case,)

@@ -34,6 +34,8 @@ SENTENCES = {
     "case_kind_unknown": "This release cannot carry out cases of kind {kind}.",
     "case_open": "There is an open case about this already, {reference}: decide that one first.",
     "case_unknown": "No case has this reference. `case list --all` shows them.",
+    "close_has_holds": "Something is open that may bring money back; `person show` lists it.",
+    "close_is_agent": "This person is an agent: its float must end first.",
     "database_away": "PostgreSQL does not answer at DATABASE_URL; nothing was changed.",
     "deposit_ended": "This deposit is {state} already.",
     "deposit_unknown": "No deposit on its way has this reference; `trust` lists them.",
@@ -50,6 +52,7 @@ SENTENCES = {
     "msisdn_invalid": "This is no telephone number. Write it with + and country, or as dialled.",
     "not_super_agent": "A super-agent stands above agents only, and nobody else does.",
     "not_your_case": "Only {maker}, who proposed it, withdraws it; you can refuse it.",
+    "operator_funds_short": "The operator's own account has only {available}; nothing moved.",
     "outcome_unknown": "It is not known whether this was done: look before you try again.",
     "own_account": "Nobody resets their own account; ask another admin.",
     "password_guessable": "A name, or the demo's published password, is no password.",
@@ -59,6 +62,7 @@ SENTENCES = {
     "payout_ended": "This payout has ended already.",
     "payout_left": "The statement says that it left the bank; only a line can bring it back.",
     "payout_unknown": "No payout has this reference; `trust` lists those on their way.",
+    "person_closed": "This wallet is closed already, and empty.",
     "person_state": "The state of this person does not fit; `person show` tells it.",
     "person_suspended": "This person is not active.",
     "person_unknown": "Nobody is registered with {msisdn}.",
@@ -66,6 +70,7 @@ SENTENCES = {
     "proposal_missing": "There is no open proposal; somebody must propose first.",
     "proposal_open": "There is an open proposal already: approve it or withdraw it.",
     "reason_missing": "Say why, for who proposed it: {least} to {most} characters.",
+    "reference_elsewhere": "This is something else: `{command} {reference}` shows it.",
     "reference_unknown": "No deposit and no payout has this reference.",
     "resolution_does_not_fit": "A payment that is {state} cannot be decided as {decision}.",
     "role_missing": "This needs the role {needs}; ask somebody who has it.",
@@ -88,7 +93,17 @@ SENTENCES = {
     "statement_line_known": "Line {line}: {id} came in before.",
     "statement_refused": "Line {line}: {reason}. Nothing came in.",
     "statement_unreadable": "The file cannot be read: {reason}.",
+    "stop_closed": "This stop is {state} already; nothing changes it.",
+    "stop_nothing_left": "The payee has nothing left; only a top-up could give it back.",
+    "stop_nothing_owed": "Of this stop nothing is owed to the operator.",
+    "stop_unknown": "No stop has this reference; `stop list` shows those that wait.",
+    "tier_same": "This person is in {tier} already.",
+    "tier_unknown": "The market has no such tier; it has {known}.",
     "token_invalid": "A sale has a token of 20 digits; without a sale there is none.",
+    "too_many_codes": "Too many codes or wrong documents in the last hour; wait.",
+    "top_up_too_large": "The most that can be given on top is {most}.",
+    "transfer_reversed": "This transfer was taken back already.",
+    "transfer_unknown": "Nothing has this reference. `person show` lists what a person did.",
 }
 
 P = ParamSpec("P")
@@ -123,11 +138,16 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def local(at: datetime, market: Market) -> str:
+    """An instant in the market's own time."""
+    return at.astimezone(market.zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def happenings_table(happenings: Sequence[Happening], market: Market) -> str:
     """A timeline in the market's local time, with the money in its currency."""
     rows = [
         {
-            "at": line.at.astimezone(market.zone).strftime("%Y-%m-%d %H:%M:%S"),
+            "at": local(line.at, market),
             "kind": line.kind,
             "total": "" if line.amount_minor is None else market.currency.format(line.amount_minor),
             "what": line.what,

@@ -13,7 +13,7 @@ from app.billers.payments import PaymentView
 from app.cli.acting import acting
 from app.cli.output import happenings_table, refusing, runtime
 from app.errors import DomainError
-from app.staff import timeline
+from app.staff import movements, timeline
 from app.staff.accounts import Role
 from app.staff.timeline import Happening
 
@@ -36,7 +36,7 @@ def show(reference: str) -> None:
     def read(session: Session) -> tuple[PaymentView, list[Happening]]:
         found = payments.of_reference(session, reference)
         if found is None:
-            raise DomainError("payment_unknown", reference=reference)
+            raise movements.elsewhere(session, reference, "payment_unknown")
         return found, timeline.of_payment(session, found.id)
 
     found, happenings = parts.db.transact(read)

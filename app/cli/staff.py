@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.cli import demo_staff
 from app.cli.acting import acting, token
-from app.cli.output import refusing, runtime, table
+from app.cli.output import local, refusing, runtime, table
 from app.runtime import Runtime
 from app.sealing import Sealer
 from app.staff import accounts, credentials, sessions
@@ -133,7 +133,7 @@ def show_all() -> None:
             "roles": ", ".join(one.roles),
             "state": one.state,
             "made by": one.made_by or "nobody: the first",
-            "last seen": _local(parts, one.last_seen_at) if one.last_seen_at else "never",
+            "last seen": local(one.last_seen_at, parts.market) if one.last_seen_at else "never",
         }
         for one in parts.db.transact(accounts.listed)
     ]
@@ -148,7 +148,7 @@ def history() -> None:
     parts = runtime()
     rows = [
         {
-            "at": _local(parts, one.at),
+            "at": local(one.at, parts.market),
             "name": one.name,
             "what": one.what,
             "by": one.by or "nobody: the first",
@@ -191,10 +191,6 @@ def _show_once(uri: str) -> None:
 def _ask(what: str, *, twice: bool = False) -> str:
     typed: str = click.prompt(what, hide_input=True, confirmation_prompt=twice, err=True)
     return typed
-
-
-def _local(parts: Runtime, at: datetime) -> str:
-    return at.astimezone(parts.market.zone).strftime("%Y-%m-%d %H:%M:%S")
 
 
 COMMANDS = (staff,)

@@ -23,7 +23,6 @@ from app.markets import Market
 from app.runtime import Runtime
 from app.staff import bank_cases
 from app.staff.accounts import Staff
-from app.staff.decisions import Proposal as Asked
 from app.wallet.trust import matching, payees, report, statements
 from app.wallet.trust.lines import UNMATCHED_AT_MOST
 from app.wallet.trust.matching import Proposal
@@ -169,8 +168,8 @@ def expect(amount: str, agent: str | None, person: str | None, slip: str, eviden
     propose(
         "deposit_notice",
         evidence,
-        lambda session: Asked(
-            *bank_cases.about_deposit(session, market, minor, agent=agent, msisdn=number, slip=slip)
+        lambda session: bank_cases.about_deposit(
+            session, market, minor, agent=agent, msisdn=number, slip=slip
         ),
     )
 
@@ -185,7 +184,7 @@ def cancel(reference: str, evidence: str) -> None:
     propose(
         "deposit_cancel",
         evidence,
-        lambda session: Asked(*bank_cases.about_deposit_of(session, reference)),
+        lambda session: bank_cases.about_deposit_of(session, reference),
     )
 
 
@@ -202,7 +201,7 @@ def payout(agent: str, amount: str, evidence: str) -> None:
     propose(
         "float_payout",
         evidence,
-        lambda session: Asked(*bank_cases.about_payout(session, market, agent, minor)),
+        lambda session: bank_cases.about_payout(session, market, agent, minor),
     )
 
 
@@ -216,7 +215,7 @@ def take_back(reference: str, evidence: str) -> None:
     propose(
         "payout_return",
         evidence,
-        lambda session: Asked(*bank_cases.about_payout_of(session, reference)),
+        lambda session: bank_cases.about_payout_of(session, reference),
     )
 
 

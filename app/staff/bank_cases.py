@@ -6,20 +6,17 @@ A case's id is the id of what it makes, so an approval whose answer was lost mak
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.errors import DomainError
 from app.markets.model import Market
 from app.staff.accounts import Staff
-from app.staff.cases import Case
+from app.staff.cases import Case, Proposal
 from app.wallet import agents, ledger
 from app.wallet.keys import new_key
 from app.wallet.trust import deposits, payees, payouts
 from app.wallet.trust.payees import Payee
-
-About = tuple[str, dict[str, Any]]  # the subject, and the facts that the approval acts on
 
 
 def about_deposit(
@@ -30,7 +27,7 @@ def about_deposit(
     agent: str | None,
     msisdn: str | None,
     slip: str,
-) -> About:
+) -> Proposal:
     """A deposit that is on its way, to an agent's float or a person's wallet.
 
     Raises DomainError as `payees.of_agent`, `payees.of_person` and `deposits.expect`.
@@ -40,7 +37,7 @@ def about_deposit(
     deposits.check_amount(market, amount_minor)
     to = {"agent": agents.written(agent)} if agent else {"msisdn": msisdn}
     facts = {**to, "for": payee.name, "amount_minor": amount_minor, "slip": number}
-    return f"{payee.account_id}:{number or new_key()}", facts
+    return Proposal(f"{payee.account_id}:{number or new_key()}", facts)
 
 
 def note_deposit(
@@ -61,12 +58,12 @@ def note_deposit(
     return f"deposit {notice.reference} is on its way; that is what the payer writes on the slip"
 
 
-def about_deposit_of(session: Session, reference: str) -> About:
+def about_deposit_of(session: Session, reference: str) -> Proposal:
     """A deposit that will not come. Raises DomainError `deposit_unknown`, `deposit_ended`."""
     notice = deposits.locked(session, deposits.of_reference(session, reference).id)
     payee = payees.of_account(session, notice.account_id, notice.person_id, notice.agent_id)
     facts = {"for": payee.name, "amount_minor": notice.amount_minor, "reference": notice.reference}
-    return notice.reference, facts
+    return Proposal(notice.reference, facts)
 
 
 def cancel_deposit(
@@ -76,7 +73,7 @@ def cancel_deposit(
     return f"deposit {notice.reference} is cancelled"
 
 
-def about_payout(session: Session, market: Market, agent: str, amount_minor: int) -> About:
+def about_payout(session: Session, market: Market, agent: str, amount_minor: int) -> Proposal:
     """Float that goes back to the agent's bank.
 
     Raises DomainError `agent_code_wrong`, `agent_unknown`, `agent_suspended`, `amount_too_small`,
@@ -92,7 +89,7 @@ def about_payout(session: Session, market: Market, agent: str, amount_minor: int
             "insufficient_funds", total=written(amount_minor), available=written(available)
         )
     facts = {"agent": agents.written(agent), "for": payee.name, "amount_minor": amount_minor}
-    return str(payee.agent_id), facts
+    return Proposal(str(payee.agent_id), facts)
 
 
 def pay_out(session: Session, market: Market, case: Case, checker: Staff, now: datetime) -> str:
@@ -109,13 +106,13 @@ def pay_out(session: Session, market: Market, case: Case, checker: Staff, now: d
     return f"payout {view.reference} is on its way; that is what the bank transfer must carry"
 
 
-def about_payout_of(session: Session, reference: str) -> About:
+def about_payout_of(session: Session, reference: str) -> Proposal:
     """A payout that the bank never carried out. Raises DomainError as `payouts.take_back`."""
     payout = payouts.of_reference(session, reference)
     payouts.refuse_ended(payout)
     payee = payouts.payee_of(session, payout)
     facts = {"for": payee.name, "amount_minor": payout.amount_minor, "reference": payout.reference}
-    return payout.reference, facts
+    return Proposal(payout.reference, facts)
 
 
 def take_back(session: Session, market: Market, case: Case, checker: Staff, now: datetime) -> str:

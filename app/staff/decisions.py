@@ -17,9 +17,7 @@ from app.errors import DomainError
 from app.markets.model import Market
 from app.staff import agent_cases, bank_cases, person_cases, stop_cases
 from app.staff.accounts import Staff
-from app.staff.cases import Case, Proposal
-
-__all__ = ["DECISIONS", "Decision", "Proposal", "carry_out"]
+from app.staff.cases import Case
 
 Decision = Callable[[Session, Market, Case, Staff, datetime], str]
 DECISIONS: dict[str, Decision] = {

@@ -49,9 +49,7 @@ def start(
     refuse_without(by, *ROLES)
     told = cases.told(evidence, "evidence_missing")
     person = _with_pin(session, msisdn)
-    return resets.start(
-        session, codes, market, person, by_staff=by.name, evidence=told, now=now
-    )
+    return resets.start(session, codes, market, person, by_staff=by.name, evidence=told, now=now)
 
 
 def _with_pin(session: Session, msisdn: str) -> Person:

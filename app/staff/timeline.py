@@ -71,7 +71,7 @@ _TRANSFERS = f"""
         WHEN t.payee_id <> :person_id THEN t.payee_id
         WHEN t.agent_id IS NULL THEN v.sender_id END
     LEFT JOIN agents g ON g.id = t.agent_id AND g.id IS DISTINCT FROM :agent_id
-"""
+"""  # noqa: S608 - the text is ours
 _TAKEN_BACK = """
     SELECT t.reversed_at, 'transfer', concat_ws(' ', t.kind, t.reference, 'taken back'),
            t.reversed_minor
@@ -133,7 +133,8 @@ _PAID_IN = """
         (SELECT posting_id, posted_at, amount_minor, 'float' FROM moves
          WHERE credit = :float_id ORDER BY credit_seq DESC LIMIT :limit)
     ) AS m JOIN postings p ON p.id = m.posting_id AND p.posted_at = m.posted_at
-    WHERE p.kind IN ('deposit', 'commission') GROUP BY p.id, p.posted_at, p.kind, p.reference, m.into
+    WHERE p.kind IN ('deposit', 'commission')
+    GROUP BY p.id, p.posted_at, p.kind, p.reference, m.into
 """
 _RESETS = """
     SELECT e.at, 'reset', concat_ws(' ', 'of the PIN', e.what), NULL::bigint
@@ -149,8 +150,9 @@ _RESETS = """
     WHERE e.at IS NOT NULL
 """
 _SMS = """
-    SELECT m.created_at, 'sms', concat_ws(' ', m.kind, m.facts ->> 'reference', m.state, 'tries',
-           m.attempts::text, 'delivery', coalesce(m.delivery, 'none yet'), m.last_error), NULL::bigint
+    SELECT m.created_at, 'sms', concat_ws(' ', m.kind, m.state, m.facts ->> 'reference', 'tries',
+           m.attempts::text, 'delivery', coalesce(m.delivery, 'none yet'), m.last_error),
+           NULL::bigint
     FROM messages m
 """
 _SMS_OF_PERSON = f"{_SMS} WHERE m.person_id = :person_id ORDER BY m.created_at DESC LIMIT :limit"
@@ -164,7 +166,7 @@ _SMS_OF_TRANSFER = f"""{_SMS} WHERE m.subject IN (
     UNION ALL SELECT s.id FROM stops s WHERE s.transfer_id = :subject
     UNION ALL SELECT c.id FROM stops s JOIN stop_collections c ON c.stop_id = s.id
               WHERE s.transfer_id = :subject)
-"""
+"""  # noqa: S608 - the text is ours
 _SMS_OF_SUBJECT = f"{_SMS} WHERE m.subject = :subject"
 _INTENTS = """
     SELECT i.created_at, 'intent', concat_ws(' ', i.kind, i.state, i.id::text), NULL::bigint

@@ -81,6 +81,9 @@ CREATE TABLE stop_collections (
 );
 CREATE INDEX stop_collections_by_stop ON stop_collections (stop_id);
 
+-- What a number was told before it was anybody's: staff are asked about a voucher by its receiver.
+CREATE INDEX messages_to_strangers ON messages (msisdn, created_at DESC) WHERE person_id IS NULL;
+
 GRANT SELECT, INSERT ON vouchers, stops, stop_collections TO kibanda_app;
 GRANT UPDATE (state, collected_by, collection_id, closed_at) ON vouchers TO kibanda_app;
 GRANT UPDATE (state, hold_id, held_minor, decided_by, decided_at, given_back_minor, top_up_minor,

@@ -20,6 +20,9 @@ from app.settings import Settings
 from app.staff import credentials, sessions
 from tests.billers.played import pending
 from tests.billers.stage import Stage, now
+from tests.wallet.counter.kiosk import Kiosk
+
+EVIDENCE = ("--evidence", "letter of the police, file 4711")
 
 
 @contextmanager
@@ -76,6 +79,12 @@ class Office:
         token = session_of(self.app, by) if by else ""
         return run(self.app, *arguments, token=token, typed=typed)
 
+    @property
+    def kiosk(self) -> Kiosk:
+        """A town in the same database, whose people have money and agents."""
+        parts = self.app.extensions["kibanda"]
+        return Kiosk(parts.db, parts.market, parts.codes)
+
     def admin(self, statement: str) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as line:
             line.execute(statement.encode())
@@ -106,3 +115,19 @@ def refusal(result: Result, reason: str, *, code: int = 1) -> None:
     """A refusal is one line: its name, and a sentence."""
     line = said(result, code=code)
     assert re.fullmatch(rf"Error: {reason}: [A-Z].+\.\n", line), line
+
+
+def proposed(office: Office, *command: str, by: str = "asha") -> str:
+    """The reference of a case that somebody proposes."""
+    told = said(office.run(*command, *EVIDENCE, by=by))
+    found = re.fullmatch(
+        rf"(\w{{8}}): \w+ proposed by {by}; another person must approve it\.\n", told
+    )
+    assert found, told
+    return found[1]
+
+
+def approved(office: Office, reference: str, *, by: str = "baraka") -> str:
+    told = said(office.run("case", "approve", reference.lower(), by=by))
+    assert told.startswith(f"{reference}: approved; ")
+    return told.removeprefix(f"{reference}: approved; ").strip()

@@ -12,26 +12,8 @@ from app.staff.decisions import DECISIONS
 from app.wallet import agents, people
 from app.wallet.agents import Agent
 from app.wallet.people import Person
-from tests.cli.office import Office, refusal, said
+from tests.cli.office import EVIDENCE, Office, approved, proposed, refusal, said
 from tests.people import fresh_msisdn
-
-EVIDENCE = ("--evidence", "letter of the police, file 4711")
-
-
-def proposed(office: Office, *command: str, by: str = "asha") -> str:
-    """The reference of a case that somebody proposes."""
-    told = said(office.run(*command, *EVIDENCE, by=by))
-    found = re.fullmatch(
-        rf"(\w{{8}}): \w+ proposed by {by}; another person must approve it\.\n", told
-    )
-    assert found, told
-    return found[1]
-
-
-def approved(office: Office, reference: str, *, by: str = "baraka") -> str:
-    told = said(office.run("case", "approve", reference.lower(), by=by))
-    assert told.startswith(f"{reference}: approved; ")
-    return told.removeprefix(f"{reference}: approved; ").strip()
 
 
 def person(office: Office, who: Person) -> Person:

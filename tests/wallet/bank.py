@@ -7,16 +7,30 @@ from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.wallet import ledger
 from app.wallet.keys import new_key
 from app.wallet.ledger import Answer, Count, Move, Posting
+from app.wallet.references import draw
 
 NOW = datetime.now(UTC)
 TODAY = NOW.date()
 T = TypeVar("T")
+STAFF = text("""
+    INSERT INTO staff (id, name, roles, password, totp_secret, totp_step, state, attempts,
+                       created_at, created_by)
+    VALUES (:id, :name, ARRAY['support'], '$argon2id$', '', 0, 'active', 0, now(), :id)
+""")
+CASE = text("""
+    INSERT INTO cases (id, reference, kind, subject, facts, evidence, state, maker_id, maker,
+                       proposed_at, checker_id, checker, decided_at)
+    SELECT :id, :reference, 'test', :id, '{}', 'none', :state, m.id, m.name, now(),
+           c.id, c.name, CASE WHEN :checker <> '' THEN now() END
+    FROM staff m LEFT JOIN staff c ON c.name = :checker WHERE m.name = :maker
+""")
 
 
 class Bank:
@@ -76,6 +90,26 @@ class Bank:
 
         self.run(record)
         return line_id
+
+    def case(self, *, approved: bool = True) -> str:
+        """The authority of a case that one of the staff proposed, and another approved."""
+        case_id = uuid4()
+        maker, checker = f"m-{case_id.hex[:12]}", f"c-{case_id.hex[:12]}"
+
+        def work(session: Session) -> None:
+            for name in (maker, checker):
+                session.execute(STAFF, {"id": uuid4(), "name": name})
+            facts = {
+                "id": case_id,
+                "reference": draw(lambda _: False),
+                "state": "approved" if approved else "proposed",
+                "maker": maker,
+                "checker": checker if approved else "",
+            }
+            session.execute(CASE, facts)
+
+        self.run(work)
+        return f"case:{case_id}"
 
     def pay_in(self, account_id: int, amount_minor: int, currency: str = "KES") -> Answer:
         """A deposit against an approved line."""

@@ -192,11 +192,11 @@ def test_only_a_posting_of_that_time_and_of_peoples_money_counts(
         accrue(kiosk, 10**15, (agent.id, 1))
 
     def from_suspense(session: Session) -> int:
-        """Anybody can make up a case: it may move the house's money within the house."""
+        """Anybody can make up a late answer: it moves the house's money within the house."""
         suspense = ledger.house_account(session, "suspense:test", "KES")
         house = ledger.house_account(session, "commission", "KES")
         posting = Posting(
-            new_key(), "test", (Move(suspense, house, 500),), authority=f"case:{new_key()}"
+            new_key(), "test", (Move(suspense, house, 500),), authority=f"payment:{new_key()}:late"
         )
         (answer,) = ledger.post(session, [posting], now=AT)
         assert answer.posting_id, answer.refusal

@@ -82,11 +82,11 @@ def authority_required_to_pay_the_trust_bank(bank: Bank) -> Posting:
 
 
 def authority_used(bank: Bank) -> Posting:
-    case = f"case:{uuid4()}"
+    late = f"payment:{uuid4()}:late"
     settlement, payee = bank.house("settlement:test"), bank.house("suspense:late")
     bank.send(bank.account(5), settlement, 5)
-    assert bank.send(settlement, payee, 5, authority=case).refusal is None
-    return posting((bank.house("fees"), payee, 5), authority=case)
+    assert bank.send(settlement, payee, 5, authority=late).refusal is None
+    return posting((bank.house("fees"), payee, 5), authority=late)
 
 
 def authority_of_a_form_unknown(bank: Bank) -> Posting:
@@ -94,12 +94,27 @@ def authority_of_a_form_unknown(bank: Bank) -> Posting:
 
 
 def authority_case_takes_from_fees(bank: Bank) -> Posting:
-    return posting((bank.house("fees"), bank.account(), 1), authority=f"case:{uuid4()}")
+    return posting((bank.house("fees"), bank.account(), 1), authority=bank.case())
 
 
 def authority_case_makes_a_persons_money(bank: Bank) -> Posting:
     bank.send(bank.account(5), bank.house("settlement:test"), 5)
-    return posting((bank.house("settlement:test"), bank.account(), 1), authority=f"case:{uuid4()}")
+    return posting((bank.house("settlement:test"), bank.account(), 1), authority=bank.case())
+
+
+def within_the_house(bank: Bank, authority: str) -> Posting:
+    bank.send(bank.account(5), bank.house("settlement:test"), 5)
+    return posting(
+        (bank.house("settlement:test"), bank.house("suspense:late"), 5), authority=authority
+    )
+
+
+def authority_case_made_up(bank: Bank) -> Posting:
+    return within_the_house(bank, f"case:{uuid4()}")
+
+
+def authority_case_that_nobody_approved(bank: Bank) -> Posting:
+    return within_the_house(bank, bank.case(approved=False))
 
 
 def authority_posting_gave_less(bank: Bank) -> Posting:
@@ -202,6 +217,8 @@ LADDER: list[tuple[str, Callable[[Bank], Posting]]] = [
     ("authority_invalid", authority_of_a_form_unknown),
     ("authority_invalid", authority_case_takes_from_fees),
     ("authority_invalid", authority_case_makes_a_persons_money),
+    ("authority_invalid", authority_case_made_up),
+    ("authority_invalid", authority_case_that_nobody_approved),
     ("authority_invalid", authority_posting_gave_less),
     ("authority_invalid", authority_posting_gave_to_another),
     ("authority_invalid", authority_bank_line_of_another_amount),

@@ -63,6 +63,14 @@ BREAKS: list[tuple[str, str, set[str]]] = [
         "UPDATE moves SET amount_minor = amount_minor + 1 WHERE posting_id = :taking",
         {"balance_replay", "sequence"},
     ),
+    (
+        "authorities",
+        """UPDATE authorities SET authority = 'case:' || gen_random_uuid()
+        WHERE posting_id = :taking;
+        UPDATE postings p SET authority = g.authority FROM authorities g
+        WHERE p.id = :taking AND g.posting_id = p.id""",
+        set(),
+    ),
     ("trust_bank", "UPDATE bank_lines SET posting_id = NULL WHERE id = :deposit", set()),
     (
         "trust_bank",

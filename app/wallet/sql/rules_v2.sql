@@ -1,6 +1,6 @@
 -- What allows taking from the house, wider than in rules_v1: deposits on their way and commission
--- payouts. Only posting functions call it, so it is replaced under its own name: every authority
--- that was valid stays so, and the posting functions need no new version.
+-- payouts; narrower for cases, which nothing had used. Only posting functions call it, so it is
+-- replaced under its own name, and they need no new version.
 
 -- Null when the authority allows what the moves take from the house; else 'authority_invalid'.
 --
@@ -13,7 +13,8 @@
 --                              commission, into that agent's float
 --   payment:<uuid>:late        once each, out of suspense and settlement, and only to another house
 --   payment:<uuid>:returned    account: whoever can make up an authority makes no one's money with it
---   case:<uuid>
+--   case:<uuid>                the same, and only a case that one proposed and another approved,
+--                              before or in this transaction
 CREATE OR REPLACE FUNCTION authority_refusal_v1(
     p_authority text, p_debits bigint[], p_credits bigint[], p_amounts bigint[]
 ) RETURNS text
@@ -77,8 +78,12 @@ BEGIN
             WHERE o.id = v_subject::uuid AND v_taken = v_earned
               AND o.funded_minor = v_earned AND o.float_id = v_float
         ) INTO v_valid;
-    ELSIF p_authority ~ ('^(payment:' || c_uuid || ':(late|returned)|case:' || c_uuid || ')$') THEN
+    ELSIF p_authority ~ ('^payment:' || c_uuid || ':(late|returned)$') THEN
         v_valid := v_open;
+    ELSIF p_authority ~ ('^case:' || c_uuid || '$') THEN
+        SELECT v_open AND EXISTS (
+            SELECT FROM cases c WHERE c.id = v_subject::uuid AND c.state = 'approved'
+        ) INTO v_valid;
     END IF;
     RETURN CASE WHEN v_valid THEN NULL ELSE 'authority_invalid' END;
 END $$;

@@ -10,7 +10,7 @@ export const PATTERNS = {
   time: "\\d\\d:\\d\\d",
   ref: "[0-9A-HJKMNP-TV-Z]{8}",
 };
-export const PIN_WORDS = /\bPINs?\b|code secret|ፒን|ሚስጥር/iu;
+export const PIN_WORDS = /\bPINs?\b|code secret|ፒን|ሚስጥር|code (that|que|venu)|kode (SMS|dari)|msimbo (ambao|uliopata)|ኮድ ያስገቡ/iu;
 const OPTION = /^\d{0,2}$/;
 const REMEMBERED = ["token", "ref"];
 const ALONE = ["(?<![\\p{L}\\d/-])(?:", ")(?![\\p{L}\\d/-])"];

@@ -1,5 +1,5 @@
 -- Whatever takes from the house says what allows it, and that is written down once. An authority
--- 'posting:<id>' covers no more than that posting gave.
+-- 'posting:<id>' covers no more than that posting gave, 'case:<id>' is a case that was approved.
 WITH since AS (
     SELECT coalesce(max(month) + interval '1 month', '-infinity') AT TIME ZONE 'UTC' AS time FROM detached_months
 )
@@ -28,3 +28,8 @@ HAVING sum(m.amount_minor) > coalesce((
     SELECT sum(g.amount_minor) FROM moves g
     WHERE g.posting_id = substr(p.authority, length('posting:') + 1)::bigint AND g.credit = m.debit
 ), 0)
+UNION ALL
+SELECT p.id::text, format('takes from the house by %s, which nobody approved', p.authority)
+FROM postings p
+WHERE p.authority LIKE 'case:%' AND NOT EXISTS (
+    SELECT FROM cases c WHERE 'case:' || c.id = p.authority AND c.state = 'approved')

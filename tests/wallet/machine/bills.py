@@ -1,0 +1,219 @@
+"""Bills, paid from a wallet and at a counter, and all that a biller may answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, multiple, rule
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.billers import claims, expiry, models, payments, quotes, settlement
+from app.billers.protocols.answers import Answer, Outcome
+from app.billers.settlement import Claim
+from app.billers.states import State
+from tests.people import fresh_meter
+from tests.wallet.machine.base import AGENTS, AMOUNTS, CUSTOMERS, HOW, NUMBERS, Asked, Base
+from tests.wallet.machine.books import Hold, Refused
+from tests.wallet.machine.model import Movement, float_of
+
+BILLER, PRODUCT = "stima", "stima_token"
+TOKEN = ("12345678901234567890",)
+SAYS = st.sampled_from([Outcome.PAID, Outcome.PAID, Outcome.REFUSED, Outcome.UNKNOWN])
+UNDECIDED = ("sent", "unknown", "manual")
+# What is said of a bill of one's own; at the counter to the agent; and to the customer there.
+NEWS = {
+    "captured": ("payment_paid", "bill_paid_by_you", "bill_paid_for_you"),
+    "released": ("payment_refused", "bill_refused_by_you", "bill_not_paid_for_you"),
+    "cancelled": ("payment_cancelled", "bill_cancelled_by_you", "bill_not_paid_for_you"),
+    "manual": ("payment_manual", "bill_manual_by_you", None),
+}
+
+
+@dataclass(eq=False)
+class Bill:
+    """`walk_in` is whose cash an agent took; `claim` is the worker's once it was sent."""
+
+    id: UUID
+    movement: Movement
+    hold_id: UUID
+    expires: datetime
+    walk_in: str | None
+    state: str = "held"
+    claim: Claim | None = None
+    fence: int = 0
+    sent_at: datetime | None = None
+
+
+class Bills(Base):
+    shown_bills = Bundle("shown_bills")
+
+    @rule(targets=(Base.asked, shown_bills), payer=CUSTOMERS, amount=AMOUNTS, how=HOW)
+    def pay_bill(self, payer: str, amount: int, how: str) -> Any:
+        if payer not in self.ids:
+            return multiple()
+        return self._bill(payer, payer, None, amount, how)
+
+    @rule(
+        targets=(Base.asked, shown_bills), agent=AGENTS, customer=NUMBERS, amount=AMOUNTS, how=HOW
+    )
+    def pay_bill_at_counter(self, agent: str, customer: str, amount: int, how: str) -> Any:
+        return self._bill(agent, float_of(agent), customer, amount, how)
+
+    def _bill(self, by: str, account: str, walk_in: str | None, amount: int, how: str) -> Any:
+        meter, agent = fresh_meter(), by if walk_in else None
+
+        def quote(session: Session) -> quotes.Quote:
+            counter = None
+            if walk_in:
+                counter = quotes.at_counter(self.agent(session, by), self.number(walk_in))
+            return quotes.quote(
+                self.market, PRODUCT, meter, "GRACE KAMAU", amount, at=self.now, walk_in=counter
+            )
+
+        def movement() -> Movement:
+            if agent:
+                self.model.refuse_agent(agent)
+            if walk_in == by:
+                raise Refused("own_number")
+            self.model.at_counter(amount)  # the product has the same least and step
+            price, _ = self.model.priced("agent_bill" if agent else "bill_payment", amount, agent)
+            payer = None if agent else by
+            kind = "bill_payment"
+            return Movement(kind, account, f"settlement:{BILLER}", amount, price, payer=payer,
+                            agent=agent)  # fmt: skip
+
+        def then(it: Movement, answer: Any) -> None:
+            if it.agent:
+                self.model.refuse_agent(it.agent)
+            if it.payer:
+                self.model.refuse_payer(it.payer)
+            expires = self.now + timedelta(seconds=self.market.hold_seconds)
+            counts = self.model.counts(it.payer, amount) if it.payer else ()
+            hold_id = self._hold_of(answer.id) if answer else UUID(int=0)
+            self.books.hold(hold_id, Hold(account, it.total, counts, expires))
+            if answer:
+                self.bills[answer.id] = Bill(answer.id, it, hold_id, expires, walk_in)
+            if it.agent:
+                self.model.fell(it.agent, answer)
+
+        agreed: list[Movement] = []
+        what = f"{by} pays a bill of {amount}" + (f" for {walk_in}" if walk_in else "")
+        shown = self.same(f"quote: {what}", quote, lambda _: agreed.append(movement()))
+        if shown is None:
+            return multiple()
+        (it,) = agreed
+        assert shown.total_minor == it.total, what
+
+        def confirm(session: Session, intent_id: UUID) -> Any:
+            return payments.confirm(
+                session, self.market, intent_id=intent_id, person=self.person(session, by),
+                quote=shown, now=self.now,
+            )  # fmt: skip
+
+        return self.ask(
+            what, self.ids[by], shown.fingerprint, confirm, lambda made: then(it, made), how
+        )
+
+    @rule(it=shown_bills, says=SAYS)
+    def biller_says(self, it: Asked, says: Outcome) -> None:
+        """A worker sends it if nobody has, and the biller answers, whatever came before."""
+        bill = self.bills.get(it.made.id) if it.made else None
+        if bill is None:
+            return
+        if bill.state == "held":
+            self._send_out(bill)
+        if bill.claim is None:  # its hold had run out
+            return
+        claim = bill.claim
+        answer = Answer(says, "machine", tokens=TOKEN if says is Outcome.PAID else ())
+        self._answered(bill, says)
+        state = self.town.run(lambda s: settlement.record(s, self.market, claim, answer, self.now))
+        assert state == bill.state, f"{says} to {it.what}"
+
+    def cancel_unsent(self) -> None:
+        """What the clock brings: it looks at the database's own."""
+        due = [b for b in self.bills.values() if b.state == "held" and b.expires <= self.now]
+        run_out = text("UPDATE payments SET expires_at = clock_timestamp() WHERE id = ANY (:ids)")
+        self.town.run(lambda s: s.execute(run_out, {"ids": [bill.id for bill in due]}))
+        ended = expiry.cancel_unsent(self.db, self.market, self.now)
+        assert ended == len(due), "bills that were not sent in time"
+        for bill in due:
+            self._gives_back(bill, "cancelled")
+
+    def end_bills(self) -> None:
+        """No life leaves work for a worker of the next one."""
+        for bill in self.bills.values():
+            if bill.state == "held":
+                self._send_out(bill)
+            if bill.claim and bill.state in ("sent", "unknown"):
+                refused, claim = Answer(Outcome.REFUSED, "machine"), bill.claim
+                self.town.run(lambda s: settlement.record(s, self.market, claim, refused, self.now))  # noqa: B023
+                self._answered(bill, Outcome.REFUSED)
+
+    # ---- the model's part
+
+    def _send_out(self, bill: Bill) -> None:
+        """The claim of a worker: from now on only an answer ends the hold."""
+        now_due = text(
+            "UPDATE payments SET due_at = clock_timestamp() + make_interval(secs =>"
+            " CASE WHEN id = :id THEN 0 ELSE 3600 END) WHERE state = 'held'"
+        )
+        self.town.run(lambda s: s.execute(now_due, {"id": bill.id}))
+        work = self.town.run(lambda s: claims.claim(s, self.market, BILLER, 1, self.now))
+        hold = self.books.holds.get(bill.hold_id)
+        if hold is None:
+            assert work == []
+            self._gives_back(bill, "cancelled")
+            return
+        hold.expires = None
+        bill.claim, bill.state = work[0].claim, "sent"
+        assert bill.claim.payment_id == bill.id
+        bill.sent_at = self.town.run(lambda s: models.lock(s, bill.id).first_sent_at)
+
+    def _answered(self, bill: Bill, says: Outcome) -> None:
+        """A biller's word, as the table of states has it."""
+        movement, amount = bill.movement, bill.movement.amount
+        if says is Outcome.PAID and bill.state in UNDECIDED:
+            self.books.post(movement.moves(), hold_id=bill.hold_id)
+            if movement.agent:
+                self.model.accrue(movement.agent, movement.price)
+            self._ends(bill, "captured")
+        elif says is Outcome.PAID and bill.state == "released":
+            self.books.post([("suspense:late", movement.credit, amount)])
+            bill.state = "paid_late"
+        elif says is Outcome.REFUSED and bill.state in ("sent", "unknown"):
+            self._gives_back(bill, "released")
+        elif says is Outcome.REFUSED and bill.state == "captured":
+            self.books.post([(movement.credit, "suspense:returned", amount)])
+            bill.state = "returned"
+        elif bill.state in ("sent", "unknown"):
+            assert bill.sent_at
+            rules = self.market.billers[BILLER]
+            asked_long = self.now >= bill.sent_at + timedelta(seconds=rules.manual_after_seconds)
+            bill.state = "unknown"
+            if asked_long:
+                self._ends(bill, "manual")
+
+    def _gives_back(self, bill: Bill, state: str) -> None:
+        self.books.release(bill.hold_id)
+        if bill.movement.agent:
+            self.model.rose(bill.movement.agent)
+        self._ends(bill, state)
+
+    def _ends(self, bill: Bill, state: str) -> None:
+        bill.state = State(state)
+        own, to_agent, to_customer = NEWS[state]
+        if bill.movement.payer:
+            self.model.tell(bill.id, own, bill.movement.payer)
+        if bill.movement.agent and bill.walk_in:
+            self.model.tell(bill.id, to_agent, bill.movement.agent)
+            if to_customer:
+                self.model.tell(bill.id, to_customer, bill.walk_in)
+
+    def _hold_of(self, payment_id: UUID) -> UUID:
+        return self.town.run(lambda s: s.get_one(models.Payment, payment_id).hold_id)
