@@ -1,16 +1,11 @@
-"""The counter's chores: what is overdue ends, and commission is paid.
-
-Each item is ended in a transaction of its own, in pages, until none is left or the round is over;
-one that cannot be ended is left for the next round and never stands in the way of the rest.
-"""
+"""The counter's chores: what is overdue ends, and commission is paid."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -19,24 +14,12 @@ from app.db import Database
 from app.errors import DomainError
 from app.markets.model import Market
 from app.telemetry import log
+from app.wallet import rounds
 from app.wallet.codes import Codes
 from app.wallet.counter import float_requests, payouts, withdrawals
 from app.wallet.counter.payouts import Due
 
-ROUND_SECONDS = 10.0
-PAGE = 100
-
-
-class Overdue(Protocol):
-    """Which are overdue, a page of them."""
-
-    def __call__(self, session: Session) -> Sequence[UUID]: ...
-
-
-class End(Protocol):
-    """End one of them; False when it is not open any more."""
-
-    def __call__(self, session: Session, subject: UUID) -> bool: ...
+Overdue = Callable[[Session, datetime, int], Sequence[UUID]]
 
 
 def expire_withdrawals(db: Database, codes: Codes, now: datetime) -> int:
@@ -45,7 +28,7 @@ def expire_withdrawals(db: Database, codes: Codes, now: datetime) -> int:
     def end(session: Session, subject: UUID) -> bool:
         return withdrawals.expire(session, codes, subject, now)
 
-    return _end_all(db, "withdrawal", partial(withdrawals.overdue, now=now, limit=PAGE), end)
+    return rounds.end_due(db, "withdrawal", _but(withdrawals.overdue, now), end)
 
 
 def expire_float_requests(db: Database, now: datetime) -> int:
@@ -54,7 +37,17 @@ def expire_float_requests(db: Database, now: datetime) -> int:
     def end(session: Session, subject: UUID) -> bool:
         return float_requests.expire(session, subject, now)
 
-    return _end_all(db, "float_request", partial(float_requests.overdue, now=now, limit=PAGE), end)
+    return rounds.end_due(db, "float_request", _but(float_requests.overdue, now), end)
+
+
+def _but(overdue: Overdue, now: datetime) -> rounds.Due:
+    """What is overdue, but for what could not be ended in this round."""
+
+    def due(session: Session, left_out: set[UUID], most: int) -> list[UUID]:
+        found = overdue(session, now, most + len(left_out))
+        return [subject for subject in found if subject not in left_out]
+
+    return due
 
 
 def pay_commission(db: Database, market: Market, now: datetime) -> int:
@@ -65,7 +58,7 @@ def pay_commission(db: Database, market: Market, now: datetime) -> int:
     """
     left_out = set[UUID]()
     paid, short = 0, list[Due]()
-    deadline = time.monotonic() + ROUND_SECONDS
+    deadline = time.monotonic() + rounds.ROUND_SECONDS
     while time.monotonic() < deadline:
         page = db.transact(partial(_unpaid, market=market, now=now, left_out=left_out))
         if not page:
@@ -84,7 +77,7 @@ def pay_commission(db: Database, market: Market, now: datetime) -> int:
 
 
 def _unpaid(session: Session, market: Market, now: datetime, left_out: set[UUID]) -> list[Due]:
-    return payouts.due(session, market, now, PAGE, tuple(left_out))
+    return payouts.due(session, market, now, rounds.PAGE, tuple(left_out))
 
 
 def _pay(db: Database, market: Market, due: Due, now: datetime) -> str:
@@ -107,26 +100,3 @@ def _pay(db: Database, market: Market, due: Due, now: datetime) -> str:
             exc_info=True,
         )  # fmt: skip
     return ""
-
-
-def _end_all(db: Database, what: str, overdue: Overdue, end: End) -> int:
-    done = 0
-    deadline = time.monotonic() + ROUND_SECONDS
-    while time.monotonic() < deadline:
-        page = db.transact(overdue)
-        ended = sum(_is_ended(db, what, end, subject) for subject in page)
-        done += ended
-        if ended < PAGE:
-            break
-    return done
-
-
-def _is_ended(db: Database, what: str, end: End, subject: UUID) -> bool:
-    try:
-        return db.transact(lambda session: end(session, subject), idempotent=True)
-    except DomainError as error:
-        # Somebody holds what it needs, or the database is away: the next round is soon.
-        log.warning("counter_not_ended_yet", what=what, error=error.code)
-    except Exception as error:  # noqa: BLE001 - one broken row must not keep the others open
-        log.error("counter_not_ended", what=what, error=type(error).__name__, exc_info=True)
-    return False

@@ -7,7 +7,6 @@
     vouchers/  to a number that is not registered
     stops/     asking for a wrongly sent amount back
     returns    taking a transfer back: what vouchers and stops share
-    rounds     a round of house-keeping over what is due
 
 What may not live here: cash and floats, which are at `app/wallet/counter/`.
 """

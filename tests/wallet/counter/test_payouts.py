@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from prometheus_client import REGISTRY
 
+from app.wallet import rounds
 from app.wallet.agents import Agent
 from app.wallet.counter import payouts
 from tests.wallet.bank import Bank
@@ -127,7 +128,7 @@ def test_a_suspended_agent_is_paid_when_it_is_back(kiosk: Kiosk, agent: Agent, e
 
 
 def test_more_agents_than_a_page(kiosk: Kiosk, era: Era, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counter, "PAGE", 2)
+    monkeypatch.setattr(rounds, "PAGE", 2)
     agents = [kiosk.agent() for _ in range(5)]
     for agent in agents:
         kiosk.cash_out(kiosk.person(), agent, AMOUNT, era.noon)

@@ -101,7 +101,12 @@ class Base(RuleBasedStateMachine):
             self._open_counter(name, minor)
         for name in NEW:
             self.model.people[name] = Someone(fresh_msisdn())
-        self.vouchers: dict[UUID, Any] = {}  # by the transfer that paid it in
+        # What was made: vouchers by their transfer, codes and bills by their own id.
+        self.vouchers: dict[UUID, Any] = {}
+        self.withdrawals: dict[UUID, Any] = {}
+        self.bills: dict[UUID, Any] = {}
+        self.asked_for: list[Any] = []  # floats
+        self.stops: list[Any] = []
         self._open_house()
         self.postings_before = self.town.run(_postings)
 
@@ -185,9 +190,7 @@ class Base(RuleBasedStateMachine):
         by_id = self.ids[by]
 
         def real(session: Session, intent_id: UUID) -> Any:
-            return confirm(
-                session, self.market, shown, intent_id=intent_id, by=by_id, now=self.now
-            )
+            return confirm(session, self.market, shown, intent_id=intent_id, by=by_id, now=self.now)
 
         return self.ask(what, by_id, shown.fingerprint, real, lambda made: then(it, made), how)
 

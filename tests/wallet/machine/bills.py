@@ -45,7 +45,7 @@ class Bill:
     walk_in: str | None
     state: str = "held"
     claim: Claim | None = None
-    fence: int = 0
+    stale: bool = False  # its fence is another since it became manual
     sent_at: datetime | None = None
 
 
@@ -65,7 +65,8 @@ class Bills(Base):
         return self._bill(agent, float_of(agent), customer, amount, how)
 
     def _bill(self, by: str, account: str, walk_in: str | None, amount: int, how: str) -> Any:
-        meter, agent = fresh_meter(), by if walk_in else None
+        meter, agreed = fresh_meter(), list[Movement]()
+        what = f"{by} pays a bill of {amount}" + (f" for {walk_in}" if walk_in else "")
 
         def quote(session: Session) -> quotes.Quote:
             counter = None
@@ -75,39 +76,13 @@ class Bills(Base):
                 self.market, PRODUCT, meter, "GRACE KAMAU", amount, at=self.now, walk_in=counter
             )
 
-        def movement() -> Movement:
-            if agent:
-                self.model.refuse_agent(agent)
-            if walk_in == by:
-                raise Refused("own_number")
-            self.model.at_counter(amount)  # the product has the same least and step
-            price, _ = self.model.priced("agent_bill" if agent else "bill_payment", amount, agent)
-            payer = None if agent else by
-            kind = "bill_payment"
-            return Movement(kind, account, f"settlement:{BILLER}", amount, price, payer=payer,
-                            agent=agent)  # fmt: skip
-
-        def then(it: Movement, answer: Any) -> None:
-            if it.agent:
-                self.model.refuse_agent(it.agent)
-            if it.payer:
-                self.model.refuse_payer(it.payer)
-            expires = self.now + timedelta(seconds=self.market.hold_seconds)
-            counts = self.model.counts(it.payer, amount) if it.payer else ()
-            hold_id = self._hold_of(answer.id) if answer else UUID(int=0)
-            self.books.hold(hold_id, Hold(account, it.total, counts, expires))
-            if answer:
-                self.bills[answer.id] = Bill(answer.id, it, hold_id, expires, walk_in)
-            if it.agent:
-                self.model.fell(it.agent, answer)
-
-        agreed: list[Movement] = []
-        what = f"{by} pays a bill of {amount}" + (f" for {walk_in}" if walk_in else "")
-        shown = self.same(f"quote: {what}", quote, lambda _: agreed.append(movement()))
+        shown = self.same(
+            f"quote: {what}", quote, lambda _: agreed.append(self._quoted(by, walk_in, amount))
+        )
         if shown is None:
             return multiple()
         (it,) = agreed
-        assert shown.total_minor == it.total, what
+        assert (shown.total_minor, it.debit) == (it.total, account), what
 
         def confirm(session: Session, intent_id: UUID) -> Any:
             return payments.confirm(
@@ -115,9 +90,10 @@ class Bills(Base):
                 quote=shown, now=self.now,
             )  # fmt: skip
 
-        return self.ask(
-            what, self.ids[by], shown.fingerprint, confirm, lambda made: then(it, made), how
-        )
+        def model(made: Any) -> None:
+            self._set_aside_for(it, walk_in, made)
+
+        return self.ask(what, self.ids[by], shown.fingerprint, confirm, model, how)
 
     @rule(it=shown_bills, says=SAYS)
     def biller_says(self, it: Asked, says: Outcome) -> None:
@@ -143,7 +119,7 @@ class Bills(Base):
         ended = expiry.cancel_unsent(self.db, self.market, self.now)
         assert ended == len(due), "bills that were not sent in time"
         for bill in due:
-            self._gives_back(bill, "cancelled")
+            self._bill_gives_back(bill, "cancelled")
 
     def end_bills(self) -> None:
         """No life leaves work for a worker of the next one."""
@@ -157,18 +133,44 @@ class Bills(Base):
 
     # ---- the model's part
 
+    def _quoted(self, by: str, walk_in: str | None, amount: int) -> Movement:
+        agent = by if walk_in else None
+        if agent:
+            self.model.refuse_agent(agent)
+        if walk_in == by:
+            raise Refused("own_number")
+        self.model.at_counter(amount)  # the product has the same least and step
+        price, _ = self.model.priced("agent_bill" if agent else "bill_payment", amount, agent)
+        debit, payer = (float_of(agent), None) if agent else (by, by)
+        credit = f"settlement:{BILLER}"
+        return Movement("bill_payment", debit, credit, amount, price, payer=payer, agent=agent)
+
+    def _set_aside_for(self, it: Movement, walk_in: str | None, made: Any) -> None:
+        if it.agent:
+            self.model.refuse_agent(it.agent)
+        if it.payer:
+            self.model.refuse_payer(it.payer)
+        expires = self.now + timedelta(seconds=self.market.hold_seconds)
+        counts = self.model.counts(it.payer, it.amount) if it.payer else ()
+        hold_id = self._hold_of(made.id) if made else UUID(int=0)
+        self.books.hold(hold_id, Hold(it.debit, it.total, counts, expires))
+        if made:
+            self.bills[made.id] = Bill(made.id, it, hold_id, expires, walk_in)
+        if it.agent:
+            self.model.fell(it.agent, made)
+
     def _send_out(self, bill: Bill) -> None:
         """The claim of a worker: from now on only an answer ends the hold."""
         now_due = text(
             "UPDATE payments SET due_at = clock_timestamp() + make_interval(secs =>"
-            " CASE WHEN id = :id THEN 0 ELSE 3600 END) WHERE state = 'held'"
+            " CASE WHEN id = :id THEN 0 ELSE 3600 END) WHERE due_at IS NOT NULL"
         )
         self.town.run(lambda s: s.execute(now_due, {"id": bill.id}))
         work = self.town.run(lambda s: claims.claim(s, self.market, BILLER, 1, self.now))
         hold = self.books.holds.get(bill.hold_id)
         if hold is None:
             assert work == []
-            self._gives_back(bill, "cancelled")
+            self._bill_gives_back(bill, "cancelled")
             return
         hold.expires = None
         bill.claim, bill.state = work[0].claim, "sent"
@@ -182,13 +184,13 @@ class Bills(Base):
             self.books.post(movement.moves(), hold_id=bill.hold_id)
             if movement.agent:
                 self.model.accrue(movement.agent, movement.price)
-            self._ends(bill, "captured")
+            self._bill_ends(bill, "captured")
         elif says is Outcome.PAID and bill.state == "released":
             self.books.post([("suspense:late", movement.credit, amount)])
             bill.state = "paid_late"
         elif says is Outcome.REFUSED and bill.state in ("sent", "unknown"):
-            self._gives_back(bill, "released")
-        elif says is Outcome.REFUSED and bill.state == "captured":
+            self._bill_gives_back(bill, "released")
+        elif says is Outcome.REFUSED and bill.state == "captured" and not bill.stale:
             self.books.post([(movement.credit, "suspense:returned", amount)])
             bill.state = "returned"
         elif bill.state in ("sent", "unknown"):
@@ -197,15 +199,16 @@ class Bills(Base):
             asked_long = self.now >= bill.sent_at + timedelta(seconds=rules.manual_after_seconds)
             bill.state = "unknown"
             if asked_long:
-                self._ends(bill, "manual")
+                bill.stale = True
+                self._bill_ends(bill, "manual")
 
-    def _gives_back(self, bill: Bill, state: str) -> None:
+    def _bill_gives_back(self, bill: Bill, state: str) -> None:
         self.books.release(bill.hold_id)
         if bill.movement.agent:
             self.model.rose(bill.movement.agent)
-        self._ends(bill, state)
+        self._bill_ends(bill, state)
 
-    def _ends(self, bill: Bill, state: str) -> None:
+    def _bill_ends(self, bill: Bill, state: str) -> None:
         bill.state = State(state)
         own, to_agent, to_customer = NEWS[state]
         if bill.movement.payer:

@@ -116,7 +116,7 @@ class Counter(Base):
             counts = self.model.counts(customer, amount)
             books.hold(hold_id, Hold(customer, it.total, counts, expires))
             if old:
-                self._end(old, "expired")
+                self._code_ends(old, "expired")
             self.model.books = books
             self.model.tell(answer, "withdrawal_code", customer)
             if answer:
@@ -190,7 +190,7 @@ class Counter(Base):
             if by != made.movement.debit or made.state == "used":
                 raise Refused("withdrawal_unknown")
             if made.state == "open":
-                self._end(made, "cancelled")
+                self._code_ends(made, "cancelled")
 
         self.same(
             f"{by} cancels a code",
@@ -207,7 +207,7 @@ class Counter(Base):
         ended = chores.expire_withdrawals(self.db, self.town.codes, self.now)
         assert ended == len(due), "codes that expired"
         for made in due:
-            self._end(made, "expired")
+            self._code_ends(made, "expired")
 
     # ---- the model's part
 
@@ -262,7 +262,7 @@ class Counter(Base):
         self.both("a code is typed", real, model)
         return proven
 
-    def _end(self, made: Withdrawal, state: str) -> None:
+    def _code_ends(self, made: Withdrawal, state: str) -> None:
         self.books.release(made.hold_id)
         made.state = state
         assert made.movement.payer

@@ -67,8 +67,6 @@ def small(payer: Payer) -> Market:
             for name, (once, day, month, balance) in TIERS.items()
         },
         "agents": market.agents.model_copy(update={"low_float_minor": 40_000}),
-        "billers": {
-            "stima": stima.model_copy(update={"products": (product,), "concurrency": 256})
-        },
+        "billers": {"stima": stima.model_copy(update={"products": (product,), "concurrency": 256})},
     }
     return market.model_copy(update=changes)

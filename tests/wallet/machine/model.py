@@ -15,6 +15,7 @@ from tests.wallet.machine.prices import Price, price
 
 AWAKE = ("active", "dormant")
 NO_WALLET = ("unknown", "invited")
+FREE = Price()
 Sms = tuple[UUID | None, str, str]  # about what, kind, number
 
 
@@ -51,7 +52,7 @@ class Movement:
     debit: str
     credit: str
     amount: int
-    price: Price = Price()
+    price: Price = FREE
     fee_payer: str = "sender"
     payer: str | None = None
     payee: str | None = None

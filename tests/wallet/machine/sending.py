@@ -17,7 +17,17 @@ from app.wallet.people import Person
 from app.wallet.transfers import sends, vouchers
 from app.wallet.transfers.records import TransferView
 from tests.wallet.customers import ID_NUMBER
-from tests.wallet.machine.base import AGENTS, AMOUNTS, CUSTOMERS, HOW, NEW, NUMBERS, TRIES, Asked, Base
+from tests.wallet.machine.base import (
+    AGENTS,
+    AMOUNTS,
+    CUSTOMERS,
+    HOW,
+    NEW,
+    NUMBERS,
+    TRIES,
+    Asked,
+    Base,
+)
 from tests.wallet.machine.books import Refused
 from tests.wallet.machine.model import Movement, float_of
 from tests.wallet.machine.prices import Price
@@ -170,7 +180,7 @@ class Sending(Base):
         def model(_: Any) -> None:
             if by != voucher.sender or voucher.state != "open":
                 raise Refused("voucher_unknown")
-            self._give_back(voucher)
+            self._return(voucher)
 
         self.same(
             f"{by} cancels {voucher.account}",
@@ -183,7 +193,7 @@ class Sending(Base):
         due = [v for v in self.vouchers.values() if v.state == "open" and v.expires <= self.now]
         assert vouchers.expire(self.db, self.now) == len(due), "vouchers returned"
         for voucher in due:
-            self._give_back(voucher)
+            self._return(voucher)
 
     # ---- numbers become people
 
@@ -325,7 +335,7 @@ class Sending(Base):
             self.model.tell(voucher.sent_id, "voucher_collected", voucher.sender)
         assert next(moved, None) is None, f"{name} was given more than the model has"
 
-    def _give_back(self, voucher: Voucher) -> None:
+    def _return(self, voucher: Voucher) -> None:
         """All that was paid, fee and tax too."""
         sent = self.model.transfers[voucher.sent_id]
         assert self.model.take_back(sent) == sent.movement.total

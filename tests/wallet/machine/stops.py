@@ -50,18 +50,18 @@ class Stops(Base):
             return multiple()
         movement, transfer_id = transfer.movement, it.made.id
         asker = "chika" if by_other else movement.payer or movement.agent or "chika"
-        kind, mine = movement.kind, asker in (movement.payer, movement.agent)
         held: list[int] = []
 
         def model(view: StopView | None) -> None:
-            sender = movement.payer if kind == "send" else movement.agent
-            if kind not in ("send", "cash_in") or not mine or asker != sender:
+            sender = movement.payer if movement.kind == "send" else movement.agent
+            if movement.kind not in ("send", "cash_in") or asker != sender:
                 raise Refused("stop_not_yours")
-            if transfer.reversed or any(one.transfer is transfer for one in self.stops):
-                known = transfer.reversed or not self._too_late(transfer)
-                raise Refused("stop_known" if known else "stop_too_late")
+            if transfer.reversed:
+                raise Refused("stop_known")
             if self._too_late(transfer):
                 raise Refused("stop_too_late")
+            if any(one.transfer is transfer for one in self.stops):
+                raise Refused("stop_known")
             held.append(self._set_aside(transfer, view))
             self.model.tell(view, "stop_asked", asker)
             if held[0]:
@@ -70,9 +70,7 @@ class Stops(Base):
 
         view = self.same(
             f"{asker} asks for it back: {it.what}",
-            lambda s: stops.ask(
-                s, self.market, transfer_id, by=self.ids[asker], now=self.now
-            ),
+            lambda s: stops.ask(s, self.market, transfer_id, by=self.ids[asker], now=self.now),
             model,
         )
         if view is None:
@@ -90,12 +88,7 @@ class Stops(Base):
         def model(view: StopView | None) -> None:
             if stop.state != "open":
                 raise Refused("stop_closed")
-            before = self.books.copy()
-            try:
-                given = self._give_back(stop, top_up)
-            except Refused:
-                self.model.books = before
-                raise
+            given = self._reverse_for(stop, top_up)
             stop.state, stop.top_up = "approved", top_up
             self._tell_approved(stop, given)
             if movement.kind == "cash_in" and movement.agent:
@@ -115,7 +108,7 @@ class Stops(Base):
         def model(_: Any) -> None:
             if stop.state != "open":
                 raise Refused("stop_closed")
-            self._ends(stop, "refused")
+            self._stop_ends(stop, "refused")
 
         self.same(
             f"staff refuse the stop of {stop.asker}",
@@ -162,7 +155,7 @@ class Stops(Base):
         due = [one for one in self.stops if one.state == "open" and one.expires <= self.now]
         assert stops.lapse(self.db, self.now) == len(due), "stops that lapsed"
         for stop in due:
-            self._ends(stop, "lapsed")
+            self._stop_ends(stop, "lapsed")
 
     # ---- the model's part
 
@@ -181,7 +174,7 @@ class Stops(Base):
             self.books.hold(derived_key(view.id, "hold"), Hold(payee, left, (), expires))
         return left
 
-    def _give_back(self, stop: Stop, top_up: int) -> int:
+    def _reverse_for(self, stop: Stop, top_up: int) -> int:
         """The reversal and the top-up; what the reversal gave."""
         movement = stop.transfer.movement
         trial = self.books.copy()
@@ -212,7 +205,7 @@ class Stops(Base):
         elif stop.payee and stop.held:
             self.model.tell(stop.id, "stop_freed", stop.payee)
 
-    def _ends(self, stop: Stop, state: str) -> None:
+    def _stop_ends(self, stop: Stop, state: str) -> None:
         self.books.release(stop.hold_id)
         stop.state = state
         self.model.tell(stop.id, f"stop_{state}", stop.asker)

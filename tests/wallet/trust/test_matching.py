@@ -253,11 +253,11 @@ def test_what_was_shown_is_what_is_confirmed(stage: Stage) -> None:
     stage.withdraw(line_id)
     with pytest.raises(DomainError, match="proposal_changed"):
         stage.confirm(shown)
-    stage.assign(line_id, other)
+    anew = stage.assign(line_id, other)
     with pytest.raises(DomainError, match="proposal_changed"):
         stage.confirm(shown)
-    assert shown.target
-    forged = replace(shown, target=replace(shown.target, payee=stage.payee(other)))
+    assert anew.target
+    forged = replace(anew, target=replace(anew.target, payee=stage.payee(agent)))
     with pytest.raises(DomainError, match="proposal_changed"):
         stage.confirm(forged)
     assert stage.balance(agent) == stage.balance(other) == 0

@@ -125,6 +125,21 @@ def test_leaving_and_taking_back_at_once(stage: Stage) -> None:
     stage.check()
 
 
+def test_a_line_assigned_to_a_payout_that_ended_meanwhile(stage: Stage) -> None:
+    """What was written down is looked at again: or the money would leave the bank twice."""
+    agent = stage.agent(float_minor=5_000)
+    stage.paper.balance_minor = 5_000
+    payout = stage.pay_out(agent, 300)
+    line_id = stage.line(-300, "", "TRANSFER")
+    stage.assign_reference(line_id, payout.reference)
+    stage.take_back(payout.reference)
+    with pytest.raises(DomainError, match="payout_ended"):
+        stage.confirm(line_id)
+    assert (stage.house("payouts_in_transit"), stage.balance(agent)) == (0, 5_000)
+    stage.withdraw(line_id)
+    stage.check()
+
+
 def test_a_float_that_runs_low_is_told_once_until_it_has_risen(stage: Stage) -> None:
     bound = stage.market.agents.low_float_minor
     agent = stage.agent(float_minor=bound)

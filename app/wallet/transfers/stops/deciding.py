@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.errors import DomainError
 from app.markets.model import Market
-from app.wallet import agents, ledger
+from app.wallet import agents, ledger, rounds
 from app.wallet.counter import low_float
 from app.wallet.keys import derived_key
 from app.wallet.ledger import Move, Posting
-from app.wallet.transfers import records, returns, rounds
+from app.wallet.transfers import records, returns
 from app.wallet.transfers.records import Transfer
 from app.wallet.transfers.stops import news, rows
 from app.wallet.transfers.stops.rows import Stop, StopView

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from app.db import Database
 from app.errors import DomainError
+from app.wallet import rounds
 from app.wallet.codes import Codes
 from app.wallet.keys import derived_key
-from app.wallet.transfers import records, returns, rounds
+from app.wallet.transfers import records, returns
 from app.wallet.transfers.records import TransferView
 from app.wallet.transfers.vouchers import news, rows
 from app.wallet.transfers.vouchers.rows import Voucher

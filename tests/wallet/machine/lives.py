@@ -1,0 +1,143 @@
+"""The states and tiers of people and agents, and the clock with all that it brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+from sqlalchemy.orm import Session
+
+from app.wallet import agents, ledger, people
+from tests.wallet.machine.base import AGENTS, CUSTOMERS, NUMBERS, TIER, Base
+from tests.wallet.machine.books import Refused
+from tests.wallet.machine.model import AWAKE
+
+TIERS = st.sampled_from(sorted(set(TIER.values())))
+STEPS = st.sampled_from(
+    [timedelta(seconds=90), timedelta(minutes=11), timedelta(hours=9), timedelta(days=1),
+     timedelta(days=1), timedelta(days=8)]
+)  # fmt: skip
+LIFE_MOST = timedelta(days=60)
+ALL_PEOPLE = 100_000
+
+
+class Lives(Base):
+    @rule(name=CUSTOMERS, tier=TIERS)
+    def set_tier(self, name: str, tier: str) -> None:
+        def model() -> None:
+            self.model.people[name].tier = tier
+
+        self._change(
+            f"{name} has {tier}",
+            name,
+            lambda s: people.set_tier(s, self.ids[name], tier, self.now),
+            (*AWAKE, "suspended"),
+            model,
+        )
+
+    @rule(name=NUMBERS)
+    def suspend(self, name: str) -> None:
+        self._change_state(name, people.suspend, AWAKE, "suspended")
+
+    @rule(name=NUMBERS)
+    def resume(self, name: str) -> None:
+        self._change_state(name, people.resume, ("suspended",), "active")
+
+    @rule(name=CUSTOMERS)
+    def fall_asleep(self, name: str) -> None:
+        """Half a year in which nobody else was quiet."""
+        if name not in self.ids:
+            return
+        later = self.now + timedelta(days=self.market.people.dormant_days + 1)
+
+        def sleep(session: Session) -> None:
+            people.find_dormant(session, self.market, later, limit=ALL_PEOPLE)
+            for other, person_id in self.ids.items():
+                if other != name and self.model.people[other].state == "active":
+                    people.wake(session, person_id, self.now)
+
+        self.town.run(sleep)
+        if self.model.people[name].state == "active":
+            self.model.people[name].state = "dormant"
+        self.check_states()
+
+    @rule(name=CUSTOMERS)
+    def wake(self, name: str) -> None:
+        """A right PIN."""
+        if name in self.ids:
+            self.town.run(lambda s: people.wake(s, self.ids[name], self.now))
+            if self.model.people[name].state == "dormant":
+                self.model.people[name].state = "active"
+            self.check_states()
+
+    @rule(name=AGENTS, suspended=st.booleans())
+    def set_agent(self, name: str, suspended: bool) -> None:
+        state = "suspended" if suspended else "active"
+        self.town.run(lambda s: agents.set_state(s, self.agent_ids[name], state))
+        self.model.agents[name].suspended = suspended
+
+    # ---- the clock
+
+    @rule(by=STEPS, house_is_kept=st.booleans())
+    def time_passes(self, by: timedelta, house_is_kept: bool) -> None:
+        if self.now + by - self.began < LIFE_MOST:
+            self.model.now += by
+        if house_is_kept:
+            self.keep_house()
+
+    @rule()
+    def keep_house(self) -> None:
+        """As the schedule does."""
+        self.return_vouchers()  # type: ignore[attr-defined]
+        self.expire_codes()  # type: ignore[attr-defined]
+        self.expire_requests()  # type: ignore[attr-defined]
+        self.lapse_stops()  # type: ignore[attr-defined]
+        self.cancel_unsent()  # type: ignore[attr-defined]
+        self.town.run(ledger.roll_up)
+
+    @rule()
+    def holds_run_out(self) -> None:
+        """The ledger's own end of holds, which no chore waits for."""
+        self.town.run(lambda s: ledger.expire_holds(s, now=self.now, limit=10_000))
+        self.books.run_out(self.now)
+
+    def check_states(self) -> None:
+        for name, person_id in self.ids.items():
+            state = self.town.run(lambda s: people.get(s, person_id).state)  # noqa: B023
+            assert state == self.model.people[name].state, name
+
+    def _change_state(
+        self, name: str, change: Callable[..., None], before: tuple[str, ...], state: str
+    ) -> None:
+        def model() -> None:
+            self.model.people[name].state = state
+
+        self._change(
+            f"{name} becomes {state}",
+            name,
+            lambda s: change(s, self.ids[name], self.now),
+            before,
+            model,
+        )
+
+    def _change(
+        self,
+        what: str,
+        name: str,
+        real: Callable[[Session], Any],
+        before: tuple[str, ...],
+        then: Callable[[], None],
+    ) -> None:
+        """Something that only people in one of these states can become."""
+        if name not in self.ids:
+            return
+
+        def model(_: Any) -> None:
+            if self.model.people[name].state not in before:
+                raise Refused("person_state")
+            then()
+
+        self.same(what, real, model)

@@ -1,0 +1,68 @@
+"""Random lives of the whole wallet; `tests/wallet/machine/` says what is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from app.db import Database
+from app.markets.tariffs import Payer
+from app.wallet import ledger
+from launcher.postgres import APPLICATION
+from launcher.servers import Servers
+from tests.wallet.machine.bills import Bills
+from tests.wallet.machine.counter import Counter
+from tests.wallet.machine.floats import Floats
+from tests.wallet.machine.lives import Lives
+from tests.wallet.machine.market import small
+from tests.wallet.machine.sending import Sending
+from tests.wallet.machine.stops import Stops
+from tests.wallet.machine.trust import Trust
+from tests.wallet.trust.conftest import own_database
+
+MONTHS = 5  # of a life
+LONGEST = timedelta(days=8)  # nothing stays open longer
+
+
+class Wallet(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
+    """Everything at once. At its end a life has nothing open, and the ledger keeps every rule."""
+
+    def teardown(self) -> None:
+        if hasattr(self, "postings_before"):
+            self.end_bills()
+            self.model.now += LONGEST
+            self.keep_house()
+            self.agree()
+            self.check_ledger()
+
+
+@pytest.fixture
+def db(servers: Servers, own_name: str) -> Iterator[Database]:
+    """A database of its own: the clock runs ahead there, and the house is looked at as a whole."""
+    with own_database(servers, own_name) as name:
+        database = Database(servers.url(APPLICATION, name), pool_size=4, statement_ms=20_000)
+        try:
+            yield database
+        finally:
+            database.dispose()
+
+
+@pytest.mark.parametrize("payer", ["sender", "receiver"])
+def test_random_lives(db: Database, payer: Payer) -> None:
+    first_month = datetime.now(UTC).date().replace(day=1)
+    db.transact(lambda s: ledger.make_partitions(s, first_month=first_month, months=MONTHS))
+    Wallet.db, Wallet.market = db, small(payer)
+    run_state_machine_as_test(
+        Wallet,
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        ),
+    )
