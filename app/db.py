@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
-from sqlalchemy import create_engine, event
+from sqlalchemy import BigInteger, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -47,7 +47,12 @@ class _CommitLost(Exception):
 
 
 class Base(DeclarativeBase):
-    """Every mapped table; relationships never cross a package."""
+    """Every mapped table; relationships never cross a package.
+
+    A whole number is bound as 64 bits: amounts, accounts and postings outgrow 32.
+    """
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {int: BigInteger}
 
 
 class Database:

@@ -40,7 +40,8 @@ class MenuBook(Generic[S]):
     `hop.language`). `on_unknown_session(hop)` is asked when a session that we do not know arrives
     with text: it looks for an intent of `hop.session_hash` and names the state that tells its
     outcome, one of `entries`, or None. `shortcuts` are the codes that can be dialled whole;
-    `bad_shortcut` is the state that tells how, for one with too few or too many answers.
+    `bad_shortcut` is the state that tells how, for one with too few or too many answers. `fresh`
+    names the entries of `hop.data` that `who` makes anew: a resumed session brings no old ones.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class MenuBook(Generic[S]):
         entries: Keys = (),
         shortcuts: Iterable[Shortcut] = (),
         bad_shortcut: str | None = None,
+        fresh: Keys = (),
     ) -> None:
         self.version = version
         self.start = start
@@ -62,6 +64,7 @@ class MenuBook(Generic[S]):
         self.who = who
         self.on_unknown_session = on_unknown_session
         self.entries = entries
+        self.fresh = frozenset(fresh)
         given = tuple(shortcuts)
         self.shortcuts = {shortcut.number: shortcut for shortcut in given}
         self.bad_shortcut = bad_shortcut

@@ -78,8 +78,12 @@ def cut_off(stored: bytes, book: MenuBook[Any], *, now_ms: int, window_seconds: 
     where = _where(book, state, old)
     if where is None:
         return None
-    data = {name: value for name, value in old.data.items() if not name.startswith(SEALED)}
-    if len(json.dumps(data)) > DATA_BYTES_MOST:
+    data = {
+        name: value
+        for name, value in old.data.items()
+        if not name.startswith(SEALED) and name not in book.fresh
+    }
+    if len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()) > DATA_BYTES_MOST:
         return None
     key = stored[len(LEFT) : at].decode()
     return Left(key, old.revision, where, old.stack, data, old.language, cut_off_ms, person)

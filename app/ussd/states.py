@@ -22,7 +22,8 @@ Rules that all kinds share:
    anew in it, so nothing but `hop.data` may hold what it needs.
 
 Functions are called again when a screen is shown again or turned over, so `facts`, `items` and
-`when` change nothing.
+`when` change nothing. A DomainError of `facts` or `items` ends the session with its sentence: what
+the screen was about has changed since it was chosen.
 """
 
 from __future__ import annotations

@@ -131,7 +131,10 @@ class Walk(Generic[S]):
                 if isinstance(went, Answer):
                     return went
                 name = went
-            elif isinstance(state, Pick) and not self.items(state):
+            elif isinstance(state, Pick):
+                found = self._found(state)
+                if found:
+                    return found if isinstance(found, Answer) else state
                 name = state.empty
             else:
                 return state
@@ -193,7 +196,7 @@ class Walk(Generic[S]):
         if isinstance(state, Secret):
             given = secret(state, typed, hop.market.pin.length)
             self.private = True
-            self._live.spent = self._live.spent or not state.new
+            self._live.spent = self._live.spent or not (state.new or state.digits)
             return self._call(state, partial(state.accept, hop, given))
         if isinstance(state, Ask):
             return self._call(state, partial(state.accept, hop, state.parse(hop, typed)))
@@ -276,17 +279,20 @@ class Walk(Generic[S]):
     def show(self, state: Shown[S], *, refusal: str = "") -> Answer:
         """The page of a state that the session stands at."""
         live, hop = self._live, self.hop
-        items = self.items(state) if isinstance(state, Pick) else ()
-        hop.may_read = state.reads
-        pages = self._composer.pages(
-            state,
-            hop,
-            self._gateway,
-            back=bool(live.stack),
-            home=bool(live.stack) or not live.top,
-            refusal=refusal,
-            items=items,
-        )
+        try:
+            items = self.items(state) if isinstance(state, Pick) else ()
+            hop.may_read = state.reads
+            pages = self._composer.pages(
+                state,
+                hop,
+                self._gateway,
+                back=bool(live.stack),
+                home=bool(live.stack) or not live.top,
+                refusal=refusal,
+                items=items,
+            )
+        except DomainError as error:
+            return self._cannot_show(state, error)
         live.page = min(live.page, len(pages) - 1)
         page = pages[live.page]
         live.more = live.page < len(pages) - 1
@@ -296,6 +302,19 @@ class Walk(Generic[S]):
             live.left = None
         self.private = self.private or state.private
         return Answer(page.text, live.more or not isinstance(state, End))
+
+    def _found(self, state: Pick[S]) -> Sequence[Item] | Answer:
+        try:
+            return self.items(state)
+        except DomainError as error:
+            return self._cannot_show(state, error)
+
+    def _cannot_show(self, state: State[S], error: DomainError) -> Answer:
+        """What a screen is about has changed since: the reason is the last word."""
+        if error.code in ENGINE_CODES:
+            raise error
+        refused(state.name, error.code)
+        return Answer(self.say(f"refusals.{error.code}", error.facts), open=False)
 
     def say(self, key: str, facts: dict[str, object]) -> str:
         """A sentence in the person's language."""

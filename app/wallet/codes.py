@@ -145,9 +145,15 @@ class Codes:
 
     @staticmethod
     def give_back(session: Session, code_id: UUID) -> None:
-        """A counted try was right for another code of the same person: it does not count here."""
+        """A counted try was no wrong one: right, or right for another code of the same person."""
         values = {"tries_left": CodeRow.tries_left + 1}
         session.execute(update(CodeRow).where(CodeRow.id == code_id).values(values))
+
+    @staticmethod
+    def is_locked(session: Session, code_id: UUID) -> bool:
+        """Whether it was tried too often."""
+        left = session.scalar(select(CodeRow.tries_left).where(CodeRow.id == code_id))
+        return left is not None and left <= 0
 
     @staticmethod
     def withdraw(session: Session, code_id: UUID, now: datetime) -> None:

@@ -111,7 +111,7 @@ def start(
     elif not by_staff or not evidence.strip():
         raise DomainError("evidence_missing")
     _lock(session, person.id)
-    _refuse_too_many(session, market, person.id, now)
+    _refuse_too_many(session, market, person.id, now, by_agent=by_agent is not None)
     row = ResetRow(
         id=new_key(),
         person_id=person.id,
@@ -180,6 +180,7 @@ def complete(
     if session.execute(closed.returning(ResetRow.id)).first() is None:
         raise DomainError("code_used")
     codes.use(session, request.code_id, now)
+    people.wake(session, request.person_id, now)
     notify(
         session,
         "pin_changed",
@@ -231,10 +232,13 @@ def _lock(session: Session, person_id: UUID) -> Person:
     return person
 
 
-def _refuse_too_many(session: Session, market: Market, person_id: UUID, now: datetime) -> None:
+def _refuse_too_many(
+    session: Session, market: Market, person_id: UUID, now: datetime, *, by_agent: bool
+) -> None:
+    """Wrong documents stop agents only: else any agent could keep a person from a new PIN."""
     wrong = _count(session, person_id, now, ResetRow.state == "refused")
     sent = _count(session, person_id, now, ResetRow.state != "refused")
-    if wrong >= WRONG_DOCUMENTS_PER_HOUR or sent >= market.people.otps_per_hour:
+    if (by_agent and wrong >= WRONG_DOCUMENTS_PER_HOUR) or sent >= market.people.otps_per_hour:
         raise DomainError("too_many_codes")
 
 

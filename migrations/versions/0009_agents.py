@@ -104,7 +104,9 @@ CREATE TABLE commission_payouts (
 CREATE INDEX commission_payouts_by_agent ON commission_payouts (agent_id, id DESC);
 CREATE INDEX commission_payouts_due ON commission_payouts (id) WHERE posting_id IS NULL;
 
-GRANT SELECT, INSERT, UPDATE ON agents, transfers TO kibanda_app;
+GRANT SELECT, INSERT ON agents, transfers TO kibanda_app;
+GRANT UPDATE (name, parent_id, is_super, state, low_float_told_at) ON agents TO kibanda_app;
+GRANT UPDATE (reversed_at, reversed_minor, reversal_id) ON transfers TO kibanda_app;
 -- Accruals and snapshots are made by functions only: money is paid by them.
 GRANT SELECT ON commission_accruals, commission_payouts TO kibanda_app;
 GRANT UPDATE (posting_id) ON commission_payouts TO kibanda_app;

@@ -59,6 +59,7 @@ def book(market: Market) -> MenuBook[Services]:
         entries=outcome.OUTCOMES,
         shortcuts=bill.shortcuts(market),
         bad_shortcut="bill.shortcut",
+        fresh=start.FRESH,
     )
 
 

@@ -28,14 +28,9 @@ SCREEN_OF_STATE = {
 }
 # Kinds of intents that become a transfer, or a withdrawal code: `<kind>.done` tells of them.
 DONE_KINDS = (
-    "send",
-    "voucher",
-    "cash_out",
-    "withdrawal_code",
-    "cash_in",
-    "voucher_collect",
-    "float_move",
-)
+    "send", "voucher", "cash_out", "withdrawal_code", "cash_in", "code_out", "voucher_collect",
+    "float_move", "float_grant",
+)  # fmt: skip
 BILL_OUTCOMES = (
     "bill.paid",
     "bill.more_tokens",

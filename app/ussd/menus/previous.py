@@ -14,6 +14,7 @@ from app.markets import Market
 from app.ussd.menubook import MenuBook
 from app.ussd.menus import account, bill, history, outcome, start
 from app.ussd.menus.services import Services, caller
+from app.ussd.menus.transfer import told_of_transfer
 from app.ussd.states import End, Hop, Item, Menu, State, targets
 
 VERSION = "2"
@@ -98,6 +99,20 @@ def _changed(states: dict[str, State[Any]]) -> dict[str, dict[str, Any]]:
     }
 
 
+def of_lost_session(hop: Hop[Services]) -> str | None:
+    """A session of the new menus may end up here while Redis forgot when they were first used."""
+    found = outcome.of_lost_session(hop)
+    return found if found is None or found in outcome.BILL_OUTCOMES else "lost.done"
+
+
+def done_facts(hop: Hop[Services]) -> dict[str, object]:
+    told = told_of_transfer(hop)
+    return {"amount_minor": told["amount_minor"], "reference": told["reference"]}
+
+
+DONE: End[Any] = End("lost.done", text="menus.news.posted", facts=done_facts, reads=True)
+
+
 def book(market: Market, today: tuple[State[Any], ...]) -> MenuBook[Services]:
     """The book of the release before, made from the states of today's."""
     kept = {
@@ -114,10 +129,12 @@ def book(market: Market, today: tuple[State[Any], ...]) -> MenuBook[Services]:
         states=[
             *(replace(state, **changed.get(name, {})) for name, state in kept.items()),
             FEES,
+            DONE,
         ],
         who=start.arrive,
-        on_unknown_session=outcome.of_lost_session,
-        entries=outcome.BILL_OUTCOMES,
+        on_unknown_session=of_lost_session,
+        entries=(*outcome.BILL_OUTCOMES, "lost.done"),
         shortcuts=bill.shortcuts(market),
         bad_shortcut="bill.shortcut",
+        fresh=start.FRESH,
     )

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.billers import payments
 from app.billers.payments import PaymentView
+from app.text.width import clip
 from app.ussd.menus.services import Services, caller, open_with_pin
 from app.ussd.states import Caller, End, Hop, Menu, Option, Resume, Secret, State, Step
 from app.wallet import agents, intents, people, resets
@@ -24,6 +25,9 @@ from app.wallet.transfers import records
 from app.wallet.transfers.records import TransferView
 
 NEWS_FOR = timedelta(minutes=15)
+NAME_MOST = 20
+# What `arrive` puts into the session anew.
+FRESH = ("agent", "news", "again", "reset", "state")
 OF_TRANSFERS = ("posted", "reversed", "code")
 NEWS_OF_STATE = {
     "captured": "paid",
@@ -51,7 +55,7 @@ def arrive(hop: Hop[Services]) -> Caller | None:
     if person.state == "invited":
         hop.data["name"], hop.data["invited"] = person.name, True
         return None
-    return Caller(id=person.id, name=person.name, role=person.role)
+    return Caller(id=person.id, name=clip(person.name, NAME_MOST), role=person.role)
 
 
 def _read(hop: Hop[Services], session: Session) -> Person | None:
@@ -61,15 +65,11 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     if person.state == "invited":
         return person
     hop.data["state"] = person.state
+    hop.data["reset"] = resets.open_request(session, person.id, hop.now) is not None
     if person.state != "active":
         hop.left = None
         return person
-    agent = agents.of_person(session, person.id)
-    if agent is not None and agent.state == "active":
-        hop.data["agent"] = [
-            agent.code, agent.name, agent.is_super, agent.parent_id is not None,
-        ]  # fmt: skip
-    hop.data["reset"] = resets.open_request(session, person.id, hop.now) is not None
+    hop.data["agent"] = _agent(session, person)
     if hop.left and "intent" in hop.left and intents.known(session, UUID(hop.left["intent"])):
         hop.left = None  # a PIN was on its way: what became of it is told, it is not asked again
     news = _news(hop, session, person)
@@ -78,6 +78,14 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     again = [latest[0].product_code, latest[0].customer_no] if latest else None
     hop.data["again"] = again
     return person
+
+
+def _agent(session: Session, person: Person) -> list[Any] | None:
+    """Code, name, whether it is a super-agent, whether it has one; None for who is no agent."""
+    found = agents.of_person(session, person.id)
+    if found is None or not agents.is_active(found):
+        return None
+    return [found.code, clip(found.name, NAME_MOST), found.is_super, found.parent_id is not None]
 
 
 def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | None:
@@ -116,12 +124,12 @@ def enter(hop: Hop[Services]) -> str:
     if hop.person is None:
         return "register.language"
     state = hop.data.get("state", "active")
+    if state in ("active", "dormant") and hop.data.pop("reset", None):
+        return "reset"
     if state != "active":
         return f"home.{state}"
     if hop.left is not None:
         return "resume"
-    if hop.data.pop("reset", None):
-        return "reset"
     return "agent" if hop.data.get("agent") else "home"
 
 

@@ -171,13 +171,16 @@ def told_of_transfer(hop: Hop[Services]) -> dict[str, object]:
         return view, other_party(session, view, me)
 
     view, name = hop.services.db.transact(read)
+    others = view.msisdn is not None and view.msisdn != hop.msisdn
+    got = view.payee_id == me
+    paid_fee = (view.fee_payer == "receiver") == got
     return {
-        "amount_minor": view.amount_minor,
-        "fee_minor": view.fee_minor,
+        "amount_minor": view.received_minor if got else view.amount_minor,
+        "fee_minor": view.fee_minor if paid_fee else 0,
         "total_minor": view.total_minor,
         "received_minor": view.received_minor,
         "name": clip(name, NAME_MOST),
-        "to": numbers.local(view.msisdn) if view.msisdn else "",
+        "to": numbers.local(view.msisdn) if view.msisdn and others else "",
         "reference": view.reference,
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.errors import DomainError
 from app.text.width import clip
 from app.ussd.menus.services import Services, caller
 from app.ussd.menus.transfer import NAME_MOST, Flow, states, told_of_transfer
@@ -22,6 +23,8 @@ def parse_agent(hop: Hop[Services], typed: str) -> Agent:
     def find(session: Session) -> Agent:
         agent = agents.of_code(session, typed)
         agents.refuse_inactive(agent)
+        if agent.person_id == caller(hop).id:
+            raise DomainError("own_code")
         return agent
 
     return hop.services.db.transact(find)
@@ -88,7 +91,7 @@ CODE = Flow(
     told_of_code,
     refusals=(*OF_AGENTS, "withdrawal_open"),
 )
-CODE_REFUSALS = ("agent_code_wrong", "agent_unknown")
+CODE_REFUSALS = ("agent_code_wrong", "agent_unknown", "own_code")
 
 STATES: tuple[State[Any], ...] = (
     Menu(

@@ -72,6 +72,7 @@ def prove(
     if attempt.code.id != due.code_id:
         raise DomainError("withdrawal_unknown")
     codes.check(attempt, typed)
+    codes.give_back(session, due.code_id)  # it was right: only wrong ones count
     proven = update(Withdrawal).where(Withdrawal.id == due.withdrawal_id)
     session.execute(proven.values(proven_at=now))
 

@@ -201,14 +201,18 @@ def expire(session: Session, codes: Codes, withdrawal_id: UUID, now: datetime) -
 def _make_room(
     session: Session, market: Market, codes: Codes, person: Person, now: datetime
 ) -> None:
-    """One open code a person: an overdue one ends here, another stands in the way."""
+    """One open code a person. An overdue one ends here, and so does one that was tried too often;
+    another stands in the way.
+    """
     mine = select(Withdrawal.id).where(
         Withdrawal.person_id == person.id, Withdrawal.state == "open"
     )
     known = session.scalar(mine)
     if known and not expire(session, codes, known, now):
         row = locked(session, known)
-        if row and row.state == "open":
+        if row and row.state == "open" and codes.is_locked(session, row.code_id):
+            _end(session, codes, row, "cancelled", now)
+        elif row and row.state == "open":
             raise _one_open(market, row.amount_minor)
 
 

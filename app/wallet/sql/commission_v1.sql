@@ -23,6 +23,14 @@ BEGIN
         RAISE EXCEPTION 'accrue_v1: posting % of that time and amounts above zero are needed', p_posting
         USING ERRCODE = 'check_violation';
     END IF;
+    -- reverse_v1 locks the same row: what was taken back accrues no more.
+    PERFORM FROM posting_keys k
+    WHERE k.key = (SELECT p.key FROM postings p WHERE p.id = p_posting AND p.posted_at = p_now)
+      AND k.reversed_by IS NULL FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'accrue_v1: posting % was taken back', p_posting
+        USING ERRCODE = 'check_violation';
+    END IF;
     INSERT INTO commission_accruals (
         agent_id, posting_id, reference, amount_minor, funded_minor, accrued_at)
     SELECT p_agents[i], p_posting, p_reference, p_amounts[i], p_funded[i], p_now

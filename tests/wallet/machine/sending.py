@@ -289,7 +289,7 @@ class Sending(Base):
                 )
             )
             voucher_id = vouchers.check_collect(self.town.codes, attempts, typed)
-            self.town.run(lambda s: vouchers.spare_others(s, attempts, voucher_id))
+            self.town.run(lambda s: vouchers.spare(s, attempts))
             return voucher_id
 
         def model() -> Voucher:

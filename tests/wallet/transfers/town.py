@@ -253,7 +253,7 @@ class Town:
             lambda session: vouchers.begin_collect(session, self.codes, msisdn, now())
         )
         voucher_id = vouchers.check_collect(self.codes, attempts, code)
-        self.run(lambda session: vouchers.spare_others(session, attempts, voucher_id))
+        self.run(lambda session: vouchers.spare(session, attempts))
         return voucher_id
 
     def offer_collect(self, agent: Agent, voucher_id: UUID, at: datetime | None = None) -> Offer:

@@ -148,6 +148,15 @@ def test_a_first_opening_balance_that_differs_must_be_accounted_for(
         stage.check()
 
 
+def test_a_line_that_the_opening_balance_stands_for_does_not_come_again(stage: Stage) -> None:
+    """Else the bank would have it twice and the books once, and nobody would see it."""
+    line_id = stage.by_hand(stage.agent().float_id, 700)
+    stage.paper.balance_minor = 700
+    stage.line(100)
+    stage.paper.line(700, id=line_id)
+    assert refused(stage, stage.paper.take(), "statement_line_known")["id"] == line_id
+
+
 def test_a_line_by_hand_that_the_bank_reports_later(stage: Stage) -> None:
     agent = stage.agent()
     stage.line(100)

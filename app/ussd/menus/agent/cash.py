@@ -101,20 +101,21 @@ def pay_out(hop: Hop[Services], session: Session, offer: Offer, intent_id: uuid.
 
 
 def accept_voucher_number(hop: Hop[Services], msisdn: str) -> str:
+    hop.services.db.transact(lambda session: acting_agent(hop, session))
     keep_number(hop, msisdn)
     return "voucher_collect.code"
 
 
 def check_voucher(hop: Hop[Services], code: str) -> str:
-    services = hop.services
-    attempts = services.db.transact(
-        lambda session: vouchers.begin_collect(
-            session, services.codes, hop.data["msisdn"], hop.now
-        ),
-        name="attempt",
-    )
+    services, msisdn = hop.services, hop.data["msisdn"]
+
+    def begin(session: Session) -> list[vouchers.CollectAttempt]:
+        acting_agent(hop, session)
+        return vouchers.begin_collect(session, services.codes, msisdn, hop.now)
+
+    attempts = services.db.transact(begin, name="attempt")
     voucher_id = vouchers.check_collect(services.codes, attempts, code)
-    services.db.transact(lambda session: vouchers.spare_others(session, attempts, voucher_id))
+    services.db.transact(lambda session: vouchers.spare(session, attempts))
     hop.data["voucher"] = str(voucher_id)
     return "voucher_collect.begin"
 
@@ -197,6 +198,8 @@ STATES: tuple[State[Any], ...] = (
         accept=accept_voucher_number,
         goes=("voucher_collect.code",),
         refusals=("msisdn_invalid",),
+        ends=("agent_suspended",),
+        reads=True,
     ),
     Secret(
         "voucher_collect.code",
@@ -205,7 +208,7 @@ STATES: tuple[State[Any], ...] = (
         accept=check_voucher,
         goes=("voucher_collect.begin",),
         refusals=("code_wrong",),
-        ends=("voucher_unknown", "voucher_locked"),
+        ends=("voucher_unknown", "voucher_locked", "agent_suspended"),
         digits=vouchers.CODE_DIGITS,
     ),
     Step("voucher_collect.begin", run=VOUCHER.begin, goes=("voucher_collect.ready",), reads=False),

@@ -16,7 +16,7 @@ from app.markets import Market
 from app.ussd.menus.agent.cash import keep_number, parse_number
 from app.ussd.menus.register import parse_name
 from app.ussd.menus.services import Services, act_with_pin, acting_agent, caller
-from app.ussd.menus.transfer import whom
+from app.ussd.menus.transfer import told_of_transfer, whom
 from app.ussd.states import Ask, End, Hop, Item, Menu, Option, Pick, Secret, State
 from app.wallet import people, registration, resets
 from app.wallet.transfers import records, stops
@@ -244,6 +244,7 @@ def states(market: Market) -> tuple[State[Any], ...]:
         Secret(
             "mistake.pin",
             text="menus.mistake.pin",
+            facts=told_of_transfer,
             accept=ask_back,
             goes=("mistake.asked",),
             refusals=("pin_wrong",),

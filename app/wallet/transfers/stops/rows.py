@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, Select, func, select
+from sqlalchemy import DateTime, Select, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base
@@ -30,12 +30,12 @@ class Stop(Base):
     asked_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     hold_id: Mapped[UUID | None] = mapped_column(unique=True)
-    held_minor: Mapped[int] = mapped_column(Integer, default=0)
+    held_minor: Mapped[int] = mapped_column(default=0)
     state: Mapped[str]
     decided_by: Mapped[str | None]
     decided_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    given_back_minor: Mapped[int] = mapped_column(Integer, default=0)
-    top_up_minor: Mapped[int] = mapped_column(Integer, default=0)
+    given_back_minor: Mapped[int] = mapped_column(default=0)
+    top_up_minor: Mapped[int] = mapped_column(default=0)
     top_up_id: Mapped[int | None] = mapped_column(unique=True)
 
 

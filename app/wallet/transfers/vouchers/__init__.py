@@ -8,7 +8,7 @@
 2. The code goes by SMS to the receiver's number and nowhere else.
 3. A number may have several open vouchers, at most OPEN_MOST, and an agent names only the number
    and a code: it is tried on all of them, and the try counts on each. When it was right for one,
-   the others get theirs back.
+   it counts on none.
 4. Who registers the number needs no code, so a code tried too often leaves the money collectable.
 
 Here are the calls; `rows` has the table, `sending`, `collecting` and `returning` what they do.
@@ -23,7 +23,7 @@ from app.wallet.transfers.vouchers.collecting import (
     collect_on_registration,
     confirm_collect,
     offer_collect,
-    spare_others,
+    spare,
 )
 from app.wallet.transfers.vouchers.returning import cancel, expire
 from app.wallet.transfers.vouchers.rows import VoucherView, of_transfer, waiting
@@ -43,6 +43,6 @@ __all__ = [
     "of_transfer",
     "offer",
     "offer_collect",
-    "spare_others",
+    "spare",
     "waiting",
 ]

@@ -1,7 +1,7 @@
 """Collecting a voucher: in cash at an agent by its code, or into the wallet of its number.
 
 At the counter: `begin_collect` counts the try and is committed; `check_collect`, pure, says whose
-code it is, and `spare_others` gives the other vouchers their try back; `offer_collect` is what the
+code it is, and `spare` takes back what was counted for a right one; `offer_collect` is what the
 agent's confirmation shows; `confirm_collect` pays.
 """
 
@@ -83,11 +83,10 @@ def check_collect(codes: Codes, attempts: Sequence[CollectAttempt], typed: str) 
     raise DomainError("voucher_locked")
 
 
-def spare_others(session: Session, attempts: Sequence[CollectAttempt], voucher_id: UUID) -> None:
-    """The code was this voucher's: the try does not count on the others that it was tried on."""
+def spare(session: Session, attempts: Sequence[CollectAttempt]) -> None:
+    """The code was right for one of them: the try counts on none that it was tried on."""
     for attempt in attempts:
-        if attempt.voucher_id != voucher_id:
-            Codes.give_back(session, attempt.code.code.id)
+        Codes.give_back(session, attempt.code.code.id)
 
 
 def offer_collect(

@@ -76,11 +76,13 @@ def confirm(
 ) -> TransferView:
     """Set the money apart, tell both. The same intent again answers the transfer that it made.
 
-    Raises DomainError as `posting.confirmed` and `posting.carry_out`.
+    Raises DomainError as `posting.confirmed` and `posting.carry_out`, and `voucher_too_many`.
     """
     intent = posting.confirmed(session, offered, intent_id=intent_id, by=by, now=now)
     if intent.subject:
         return records.outcome(session, intent.subject)
+    assert offered.msisdn
+    rows.refuse_more(session, offered.msisdn, now)
     voucher_id = derived_key(intent_id, "voucher")
     account_id = ledger.open_account(
         session,
