@@ -17,7 +17,8 @@ from app.markets import Market
 from app.staff import agent_cases
 from app.wallet import agents, ledger
 from app.wallet.agents import Agent
-from app.wallet.counter import splitting
+from app.wallet.counter import payouts, splitting
+from app.wallet.counter.payouts import Earnings
 from app.wallet.counter.splitting import Split
 from app.wallet.ledger import Balance
 
@@ -32,24 +33,31 @@ def agent() -> None:
 @with_appcontext
 @refusing
 def show(code: str) -> None:
-    """An agent: who it is, its float, its super-agent, and those below it."""
+    """An agent: its float, what it has earned, its super-agent, and those below it.
+
+    What happened is shown by `person show` of its number.
+    """
     parts = runtime()
 
-    def read(session: Session) -> tuple[Agent, Balance, Agent | None, list[Agent]]:
+    def read(session: Session) -> tuple[Agent, Balance, Earnings, Agent | None, list[Agent]]:
         found = agents.of_code(session, code)
         above = agents.get(session, found.parent_id) if found.parent_id else None
         return (
             found,
             ledger.balance(session, found.float_id),
+            payouts.earnings(session, parts.market, found, datetime.now(UTC)),
             above,
             agents.below(session, found.id),
         )
 
-    one, balance, above, below = parts.db.transact(read)
+    one, balance, earned, above, below = parts.db.transact(read)
     money = parts.market.currency.format
     rank = "super-agent" if one.is_super else "agent"
     click.echo(f"{one.code}  {one.name}  {one.msisdn}  {rank}  {one.state}")
     click.echo(f"float {money(balance.available_minor)}  held {money(balance.held_minor)}")
+    click.echo(
+        f"commission {money(earned.accrued_minor)} not paid yet, next on {earned.next_payout_on}"
+    )
     if above:
         click.echo(f"super-agent {above.code}  {above.name}")
     if below:

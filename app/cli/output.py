@@ -35,7 +35,7 @@ SENTENCES = {
     "case_open": "There is an open case about this already, {reference}: decide that one first.",
     "case_unknown": "No case has this reference. `case list --all` shows them.",
     "close_has_holds": "Something is open that may bring money back; `person show` lists it.",
-    "close_is_agent": "This person is an agent: its float must end first.",
+    "close_is_agent": "This person is an agent, whose wallet cannot be closed.",
     "database_away": "PostgreSQL does not answer at DATABASE_URL; nothing was changed.",
     "deposit_ended": "This deposit is {state} already.",
     "deposit_unknown": "No deposit on its way has this reference; `trust` lists them.",

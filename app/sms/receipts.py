@@ -9,7 +9,6 @@ letters.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -17,7 +16,8 @@ from typing import Any
 from app.billers import tokens
 from app.markets import Market
 from app.text import Catalogues
-from app.text.width import GSM7_BASIC, clip, is_gsm7, septets, sms_parts
+from app.text.names import lettered, plain
+from app.text.width import is_gsm7, septets, sms_parts
 from app.wallet.codes import DIGITS_MOST as CODE_DIGITS_MOST
 
 ROOM = "sms."
@@ -34,7 +34,6 @@ CODE_MARK = "{code}"
 _CHARS_MOST = {"name": 20, "product": 20, "customer_no": 20, "reference": 12, "service_code": 20}
 _OTHER_CHARS_MOST = 20
 WIDE_PARTS_MOST = 3
-_BASIC_PLANE_END = 0xFFFF  # a character beyond it takes two units
 
 
 class ReceiptError(Exception):
@@ -172,28 +171,6 @@ def _words(market: Market, facts: Mapping[str, Any], *, wide: bool) -> dict[str,
 def _token(written: str) -> str:
     digits = tokens.parse(written)
     return plain(written, 24) if digits is None else tokens.grouped(digits)
-
-
-def plain(value: str, most: int) -> str:
-    """At most `most` characters, each one septet: `Ŋgũgĩ` becomes `gugi`, emoji go."""
-    kept = (
-        char if char in GSM7_BASIC else _without_marks(char) for char in clip(value, len(value) + 1)
-    )
-    return clip("".join(kept), most)
-
-
-def lettered(value: str, most: int) -> str:
-    """At most `most` characters, each one UCS-2 unit: `አበበ ቢቂላ 🙂` becomes `አበበ ቢቂላ`."""
-    kept = "".join(
-        char
-        for char in clip(value, len(value) + 1)
-        if char.isprintable() and ord(char) <= _BASIC_PLANE_END and char not in "{}"
-    )
-    return clip(kept, most)
-
-
-def _without_marks(char: str) -> str:
-    return "".join(base for base in unicodedata.normalize("NFKD", char) if base in GSM7_BASIC)
 
 
 def _places(catalogues: Catalogues, language: str, name: str) -> set[str] | None:

@@ -15,9 +15,10 @@ from uuid import UUID
 
 from app.markets import Market
 from app.sealing import Sealer
-from app.text import Catalogues
+from app.text import Catalogues, names
 
 S = TypeVar("S")
+NAME_MOST = 20
 SEALED = "sealed."  # the names of sealed entries begin so: no other session takes them over
 
 
@@ -113,6 +114,10 @@ class Hop(Generic[S]):
     def say(self, key: str, **facts: object) -> str:
         """A sentence in the person's language; declare its key in `extra_texts`."""
         return self._around.catalogues.say(self.language, key, facts)
+
+    def name(self, value: str, most: int = NAME_MOST) -> str:
+        """A name as a screen in this language shows it, at most `most` characters."""
+        return names.shown(value, most, wide=self._around.catalogues.wide(self.language))
 
     def money(self, amount_minor: int) -> str:
         """`KES 1,200.50` in the market's currency."""

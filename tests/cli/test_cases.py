@@ -92,6 +92,9 @@ def test_an_agent_is_appointed_suspended_and_resumed(office: Office) -> None:
     found = re.fullmatch(rf"\{who.msisdn} is agent (\d{{6}}) Duka la Asha", told)
     assert found, told
     code = found[1]
+    assert office.kiosk.said(who.msisdn, "agent_appointed").startswith(
+        f"You are an agent: Duka la Asha, code {code}. Dial *384*123# for your agent menu."
+    )
     shown = said(office.run("agent", "show", code))
     assert f"{code}  Duka la Asha  {who.msisdn}  agent  active" in shown
     assert "float KES 0.00  held KES 0.00" in shown
@@ -105,6 +108,7 @@ def test_an_agent_is_appointed_suspended_and_resumed(office: Office) -> None:
     assert "suspended" in said(office.run("agent", "show", code))
     resume = proposed(office, "agent", "resume", code)
     assert approved(office, resume).endswith("is active")
+    assert office.kiosk.kinds(who.msisdn) == ["agent_appointed", "agent_resumed", "agent_suspended"]
 
 
 def test_a_super_agent_is_appointed(office: Office) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from app import markets
 from app.sms import receipts
-from app.sms.receipts import ReceiptError, lettered, plain, render, sentences
+from app.sms.receipts import ReceiptError, render, sentences
 from app.text import Catalogues
+from app.text.names import lettered, plain
 from app.text.width import is_gsm7, sms_parts
 from tests.sms.conftest import PAID
 

@@ -13,14 +13,11 @@ from app.billers import catalogue, quotes
 from app.billers.quotes import Quote, WalkIn, quote
 from app.errors import DomainError
 from app.markets import Market
-from app.text.width import clip
 from app.ussd.menubook import Shortcut
 from app.ussd.menus.agreement import note_price
 from app.ussd.menus.services import Services, acting_agent
 from app.ussd.states import Ask, End, Hop, Item, Pick, State, Step
 from app.wallet.keys import new_key
-
-NAME_MOST = 20
 
 
 def products(hop: Hop[Services]) -> list[Item]:
@@ -67,7 +64,7 @@ def inquire(hop: Hop[Services]) -> str:
             "customer_unknown": "bill.meter_unknown",
             "biller_slow": "bill.slow",
         }.get(error.code, "bill.down")
-    hop.data["name"] = clip(customer.name, NAME_MOST)
+    hop.data["name"] = hop.name(customer.name)
     return "bill.phone" if hop.data.get("counter") else "bill.amount"
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from app.errors import DomainError
 from app.markets import Market
 from app.notices import notify
-from app.text.width import clip
 from app.ussd.menus.account import language_options
 from app.ussd.menus.newpin import typed_twice
 from app.ussd.menus.services import Services, recipient
@@ -97,7 +96,7 @@ def _accepted(hop: Hop[Services], session: Session, person_id: uuid.UUID, sealed
 
 
 def done_facts(hop: Hop[Services]) -> dict[str, object]:
-    return {"name": clip(hop.data["name"], 20), "code": hop.service_code}
+    return {"name": hop.name(hop.data["name"]), "code": hop.service_code}
 
 
 def states(market: Market) -> tuple[State[Any], ...]:

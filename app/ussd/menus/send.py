@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import msisdn as numbers
-from app.text.width import clip
 from app.ussd.menus.services import Services, caller
-from app.ussd.menus.transfer import NAME_MOST, Flow, payee_of, states, told_of_transfer
+from app.ussd.menus.transfer import Flow, payee_of, states, told_of_transfer
 from app.ussd.states import Ask, Hop, State
 from app.wallet import people
 from app.wallet.transfers import sends, vouchers
@@ -28,7 +27,7 @@ def accept_number(hop: Hop[Services], msisdn: str) -> str:
     hop.data["msisdn"], hop.data["to"] = msisdn, numbers.local(msisdn)
     if payee is None:
         return "voucher.amount"
-    hop.data["name"] = clip(people.masked(payee.name), NAME_MOST)
+    hop.data["name"] = hop.name(people.masked(payee.name))
     return "send.amount"
 
 

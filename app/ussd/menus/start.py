@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app.billers import payments
 from app.billers.payments import PaymentView
 from app.text.width import clip
+from app.ussd.hop import NAME_MOST
 from app.ussd.menus.services import Services, caller, open_with_pin
 from app.ussd.states import Caller, End, Hop, Menu, Option, Resume, Secret, State, Step
 from app.wallet import agents, intents, people, resets
@@ -25,7 +26,6 @@ from app.wallet.transfers import records
 from app.wallet.transfers.records import TransferView
 
 NEWS_FOR = timedelta(minutes=15)
-NAME_MOST = 20
 # What `arrive` puts into the session anew.
 FRESH = ("agent", "news", "again", "reset", "state")
 OF_TRANSFERS = ("posted", "reversed", "code")

@@ -22,7 +22,6 @@ from sqlalchemy.orm import Session
 
 from app import msisdn as numbers
 from app.errors import DomainError
-from app.text.width import clip
 from app.ussd.menus.agreement import (
     REFUSALS,
     agree,
@@ -40,7 +39,6 @@ from app.wallet.transfers import records
 from app.wallet.transfers.offers import Offer
 from app.wallet.transfers.records import TransferView
 
-NAME_MOST = 20
 AMOUNT_REFUSALS = ("amount_not_a_number", "amount_too_small", "amount_too_large", "amount_step")
 # What can have changed about the parties since they were named.
 PARTY_REFUSALS = ("person_unknown", "payee_suspended", "limit_balance", "agent_suspended")
@@ -142,7 +140,7 @@ def facts_of(hop: Hop[Services], offer: Offer) -> dict[str, object]:
         "fee_minor": offer.fee_minor,
         "total_minor": offer.total_minor,
         "received_minor": offer.received_minor,
-        "name": clip(offer.name, NAME_MOST),
+        "name": hop.name(offer.name),
         "to": hop.data.get("to") or (numbers.local(offer.msisdn) if offer.msisdn else ""),
     }
 
@@ -179,7 +177,7 @@ def told_of_transfer(hop: Hop[Services]) -> dict[str, object]:
         "fee_minor": view.fee_minor if paid_fee else 0,
         "total_minor": view.total_minor,
         "received_minor": view.received_minor,
-        "name": clip(name, NAME_MOST),
+        "name": hop.name(name),
         "to": numbers.local(view.msisdn) if view.msisdn and others else "",
         "reference": view.reference,
     }

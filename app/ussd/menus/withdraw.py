@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.errors import DomainError
-from app.text.width import clip
 from app.ussd.menus.services import Services, caller
-from app.ussd.menus.transfer import NAME_MOST, Flow, states, told_of_transfer
+from app.ussd.menus.transfer import Flow, states, told_of_transfer
 from app.ussd.states import Ask, Hop, Menu, Option, State
 from app.wallet import agents, people
 from app.wallet.agents import Agent
@@ -31,7 +30,7 @@ def parse_agent(hop: Hop[Services], typed: str) -> Agent:
 
 
 def keep_agent(hop: Hop[Services], agent: Agent) -> None:
-    hop.data["to"], hop.data["name"] = agent.code, clip(agent.name, NAME_MOST)
+    hop.data["to"], hop.data["name"] = agent.code, hop.name(agent.name)
 
 
 def accept_for_cash(hop: Hop[Services], agent: Agent) -> str:
@@ -77,7 +76,7 @@ def told_of_code(hop: Hop[Services]) -> dict[str, object]:
     return {
         "amount_minor": made.amount_minor,
         "fee_minor": made.fee_minor,
-        "name": clip(made.agent_name, NAME_MOST),
+        "name": hop.name(made.agent_name),
         "code_seconds": hop.market.agents.withdrawal_code_seconds,
     }
 

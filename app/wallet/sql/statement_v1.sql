@@ -42,8 +42,9 @@ BEGIN
         o_expected := v_last.closing_minor;
         RETURN;
     ELSIF v_last.id IS NULL THEN
+        -- Also those that nobody has matched yet: they are in what the file begins with.
         SELECT coalesce(sum(l.amount_minor), 0) INTO v_covered FROM bank_lines l
-        WHERE l.currency = p_currency AND l.posting_id IS NOT NULL;
+        WHERE l.currency = p_currency;
     END IF;
     INSERT INTO bank_statements (
         id, sha256, file_name, currency, previous_id, opening_minor, closing_minor, covered_minor,

@@ -23,7 +23,7 @@ from app.db import Base
 from app.errors import DomainError
 from app.markets.model import Market
 from app.wallet import ledger, references
-from app.wallet.keys import derived_key
+from app.wallet.keys import derived_key, new_key
 from app.wallet.ledger import Move, Posting
 from app.wallet.trust import payees, receipts
 from app.wallet.trust.payees import Payee
@@ -150,7 +150,7 @@ def cancel(session: Session, reference: str, *, maker: str, checker: str, now: d
     notice = locked(session, of_reference(session, reference).id)
     reversal = ledger.reverse(
         session,
-        key=derived_key(notice.id, "cancelled"),
+        key=new_key(),  # derived, it would be as old as what it ends; once is by the state
         original_posting_id=notice.posting_id,
         reference=notice.reference,
         now=now,

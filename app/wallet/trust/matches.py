@@ -88,7 +88,9 @@ def written_down(session: Session, line_ids: Sequence[str]) -> dict[str, Target]
 def confirmed(session: Session, line_id: str) -> Confirmed | None:
     """What a line was confirmed as, or None."""
     statement = select(BankMatch).where(
-        BankMatch.line_id == line_id, BankMatch.confirmed_at.is_not(None)
+        BankMatch.line_id == line_id,
+        BankMatch.confirmed_at.is_not(None),
+        BankMatch.withdrawn_at.is_(None),  # always so; it finds the index
     )
     row = session.scalar(statement, execution_options={"populate_existing": True})
     if row is None or row.checker is None or row.posting_id is None:

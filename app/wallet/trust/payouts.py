@@ -25,7 +25,7 @@ from app.markets.model import Market
 from app.markets.tariffs import Fee
 from app.wallet import agents, ledger, references
 from app.wallet.counter import low_float
-from app.wallet.keys import derived_key
+from app.wallet.keys import derived_key, new_key
 from app.wallet.transfers import posting, records, returns
 from app.wallet.transfers.offers import Offer
 from app.wallet.transfers.records import Transfer, TransferView
@@ -158,7 +158,7 @@ def give_back(session: Session, market: Market, payout: Payout, now: datetime) -
     given = returns.take_back(
         session,
         records.outcome(session, payout.id),
-        key=derived_key(payout.id, "returned"),
+        key=new_key(),  # derived, it would be as old as what it ends; once is by the state
         now=now,
     )
     receipts.tell(
@@ -211,6 +211,7 @@ _OUT = exists().where(
     BankMatch.transfer_id == Transfer.id,
     BankMatch.kind == "payout",
     BankMatch.confirmed_at.is_not(None),
+    BankMatch.withdrawn_at.is_(None),  # always so; it finds the index
 )
 _SHOWN = select(
     Transfer.id, Transfer.reference, Transfer.kind,

@@ -11,10 +11,8 @@ from sqlalchemy.orm import Session
 
 from app import msisdn as numbers
 from app.errors import DomainError
-from app.text.width import clip
 from app.ussd.menus.services import Services, acting_agent, caller
 from app.ussd.menus.transfer import (
-    NAME_MOST,
     Flow,
     agreeing,
     payee_of,
@@ -43,7 +41,7 @@ def accept_cash_in(hop: Hop[Services], msisdn: str) -> str:
     customer = payee_of(hop, msisdn)
     if customer is None:
         raise DomainError("person_unknown")
-    hop.data["name"] = clip(people.masked(customer.name), NAME_MOST)
+    hop.data["name"] = hop.name(people.masked(customer.name))
     return "cash_in.amount"
 
 

@@ -8,11 +8,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.text.width import clip
 from app.ussd.menus.services import Services, acting_agent, caller, open_with_pin
 from app.ussd.menus.transfer import (
     AMOUNT_REFUSALS,
-    NAME_MOST,
     Flow,
     agreeing,
     states,
@@ -81,7 +79,7 @@ def waiting(hop: Hop[Services]) -> list[Item]:
     return [
         Item(
             str(request.id),
-            {"name": clip(request.agent_name, NAME_MOST), "amount_minor": request.amount_minor},
+            {"name": hop.name(request.agent_name), "amount_minor": request.amount_minor},
         )
         for request in requests
     ]
@@ -96,7 +94,7 @@ def request_facts(hop: Hop[Services]) -> dict[str, object]:
     request = hop.services.db.transact(
         lambda session: float_requests.outcome(session, uuid.UUID(hop.data["request"]))
     )
-    return {"name": clip(request.agent_name, NAME_MOST), "amount_minor": request.amount_minor}
+    return {"name": hop.name(request.agent_name), "amount_minor": request.amount_minor}
 
 
 def offer_grant(hop: Hop[Services], session: Session, _amount_minor: int, at: datetime) -> Offer:

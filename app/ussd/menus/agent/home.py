@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.text.width import clip
 from app.ussd.menus.services import Services
 from app.ussd.menus.start import NEWS_KEYS, news_facts
-from app.ussd.menus.transfer import NAME_MOST
 from app.ussd.states import Hop, Menu, Option, State
 
 
 def facts(hop: Hop[Services]) -> dict[str, object]:
     code, name, *_ = hop.data["agent"]
-    return {**news_facts(hop), "name": clip(name, NAME_MOST), "number": code}
+    return {**news_facts(hop), "name": hop.name(name), "number": code}
 
 
 STATES: tuple[State[Any], ...] = (
