@@ -83,7 +83,7 @@ def live_through(world: World, app: Flask) -> None:
         ("en", ["1", "1"]),
         ("sw", ["1", "1", fresh_meter()]),
         ("sw", ["1", "1", fresh_meter(), "200"]),
-        ("en", ["5"]),
+        ("en", ["7"]),
     ):
         phone = registered(world, app, language)
         typed(phone, *keys)

@@ -338,7 +338,7 @@ def test_the_screen_of_an_agent(office: Office) -> None:
         has(timeline, line)
     of_agent = said(office.run("agent", "show", agent.code))
     assert f"{agent.msisdn}  agent  active\nfloat KES 1,300.00  held KES 0.00" in of_agent
-    has(of_agent, r"^commission KES 8.00 not paid yet, next on \d{4}-\d\d-\d\d$")
+    has(of_agent, r"^commission KES 6.40 not paid yet, next on \d{4}-\d\d-\d\d$")
     has(of_agent, rf"^super-agent {above.code}  Zawadi$")
     theirs = shown(office, above.msisdn)
     assert f"asked by Neema Kiosk {agent.code}" in theirs

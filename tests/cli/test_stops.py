@@ -23,13 +23,15 @@ def asked(kiosk: Kiosk, view: TransferView, by: Person, at: datetime | None = No
     return kiosk.run(lambda s: stops.ask(s, kiosk.market, view.id, by=by.id, now=at or now()))
 
 
-def spend(kiosk: Kiosk, person: Person, amount_minor: int) -> None:
-    """The person pays it to somebody else, without a fee."""
-    move = Move(person.wallet_id, kiosk.person(0).wallet_id, amount_minor)
-    (answer,) = kiosk.run(
-        lambda s: ledger.post(s, [Posting(new_key(), "test", (move,))], now=now())
-    )
+def pay(kiosk: Kiosk, account: int, to: int, amount_minor: int) -> None:
+    """Without a fee, a limit, or anybody who is told."""
+    one = Posting(new_key(), "test", (Move(account, to, amount_minor),))
+    (answer,) = kiosk.run(lambda s: ledger.post(s, [one], now=now()))
     assert answer.refusal is None
+
+
+def spend(kiosk: Kiosk, person: Person, amount_minor: int) -> None:
+    pay(kiosk, person.wallet_id, kiosk.person(0).wallet_id, amount_minor)
 
 
 def shown(office: Office, stop: StopView) -> str:
@@ -155,19 +157,26 @@ def test_the_operator_tops_up_and_collects(office: Office) -> None:
     assert kiosk.verify() == []
 
 
-def test_nothing_is_left_and_the_operator_has_little(office: Office) -> None:
+def test_nothing_is_left_and_the_operator_has_too_little(office: Office) -> None:
     kiosk = office.kiosk
-    own = kiosk.operator(1)
-    amount = kiosk.balance(own) + 1
-    payer, payee = kiosk.person(amount + 2_000_000, tier="tier2"), kiosk.person(0, tier="tier2")
-    view = kiosk.send(payer, payee, amount)
-    spend(kiosk, payee, amount)
-    stop = asked(kiosk, view, payer)
-    short = kiosk.market.currency.format(amount)
-    case = proposed(office, *propose(stop, "approve", "--top-up", short))
-    refusal(office.run("case", "approve", case, by="baraka"), "operator_funds_short")
-    assert state(kiosk, stop) == "open"
-    assert kiosk.balance(own) == amount - 1
+    own, elsewhere = kiosk.operator(AMOUNT), kiosk.person(0).wallet_id
+    payer, payee = kiosk.person(), kiosk.person(0)
+    view = kiosk.send(payer, payee, 10_000)  # without a fee
+    spend(kiosk, payee, 10_000)
+    stop, had = asked(kiosk, view, payer), kiosk.balance(own)
+    without = proposed(office, *propose(stop, "approve"))
+    refusal(office.run("case", "approve", without, by="baraka"), "stop_nothing_left")
+    said(office.run("case", "withdraw", without, by="asha"))
+    case = proposed(office, *propose(stop, "approve", "--top-up", "100"))
+    pay(kiosk, own, elsewhere, had - 9_999)
+    try:
+        refused = office.run("case", "approve", case, by="baraka")
+        refusal(refused, "operator_funds_short")
+        assert "has only KES 99.99" in refused.output
+        assert (state(kiosk, stop), kiosk.balance(own)) == ("open", 9_999)
+    finally:
+        pay(kiosk, elsewhere, own, had - 9_999)
+    assert approved(office, case).endswith("KES 0.00 is back, KES 100.00 on top")
 
 
 def test_the_ladder_of_a_stop(office: Office) -> None:

@@ -74,7 +74,7 @@ def play_payment(stage: Stage) -> None:
     assert phone.reply(pin).startswith("Paid KES 200.00")
     stage.look("after a payment")
     phone.wait_sms(1)
-    assert type_in(phone, "5", pin).startswith("Your last tokens")
+    assert type_in(phone, "7", pin).startswith("Your last tokens")
     for kind in ("duplicate", "redeliver"):
         world.fault("ussd", kind)
         assert type_in(phone, "1", "1", fresh_meter(), "150", pin).startswith("Pa")
@@ -109,7 +109,7 @@ def play_wrong_places(stage: Stage) -> None:
         assert "Pay bill" in phone.dial(code)
     for code in (f"*384*123*51*{fresh_meter()}*200*{pin}#", f"*384*123*51*{pin}#"):
         assert "Never put your PIN into a code" in phone.dial(code)
-    for before in ((), ("1",), ("1", "1"), ("1", "1", fresh_meter()), ("5",), ("7", "2")):
+    for before in ((), ("1",), ("1", "1"), ("1", "1", fresh_meter()), ("7",), ("7", "2")):
         type_in(phone, *before, pin)
         phone.reply(f"{pin}1")
         stage.look(f"after {len(before)} replies and a PIN where none is asked for")

@@ -38,10 +38,7 @@ class Withdrawal:
 
 
 class Counter(Base):
-    shown_codes = Bundle("shown_codes")
-
-    @rule(target=Base.asked, agent=AGENTS, customer=NUMBERS, amount=AMOUNTS, how=HOW)
-    def cash_in(self, agent: str, customer: str, amount: int, how: str) -> Any:
+    def cash_in(self, agent: str, customer: str, amount: int, how: str) -> Asked | None:
         def movement() -> Movement:
             self.model.refuse_agent(agent)
             if agent == customer:
@@ -74,14 +71,11 @@ class Counter(Base):
             how=how,
         )
 
-    @rule(target=Base.asked, customer=CUSTOMERS, agent=AGENTS, amount=AMOUNTS, how=HOW)
-    def cash_out(self, customer: str, agent: str, amount: int, how: str) -> Any:
+    def cash_out(self, customer: str, agent: str, amount: int, how: str) -> Asked | None:
         def then(it: Movement, answer: Any) -> None:
             self.model.carry_out(it, answer)
             self._paid_out(it, answer)
 
-        if customer not in self.ids:
-            return multiple()
         return self.move(
             f"{customer} takes out {amount} at {agent}",
             customer,
@@ -97,10 +91,7 @@ class Counter(Base):
 
     # ---- by code
 
-    @rule(
-        targets=(Base.asked, shown_codes), customer=CUSTOMERS, agent=AGENTS, amount=AMOUNTS, how=HOW
-    )
-    def make_code(self, customer: str, agent: str, amount: int, how: str) -> Any:
+    def make_code(self, customer: str, agent: str, amount: int, how: str) -> Asked | None:
         """The money is set aside, and its limits count, when the code is made."""
 
         def then(it: Movement, answer: Any) -> None:
@@ -122,8 +113,6 @@ class Counter(Base):
             if answer:
                 self.withdrawals[answer.id] = Withdrawal(answer.id, hold_id, it, expires)
 
-        if customer not in self.ids:
-            return multiple()
         return self.move(
             f"{customer} makes a code for {amount} at {agent}",
             customer,
@@ -139,9 +128,8 @@ class Counter(Base):
             how=how,
         )  # fmt: skip
 
-    @rule(target=Base.asked, agent=AGENTS, customer=CUSTOMERS, code=TRIES, how=HOW)
-    def redeem(self, agent: str, customer: str, code: str, how: str) -> Any:
-        """The customer shows a code; `none`: a channel that lost its way goes on without one."""
+    def redeem(self, agent: str, customer: str, code: Code, how: str) -> Asked | None:
+        """The customer shows a code; without one: a channel that lost its way."""
         due, made = self.both(
             f"{agent} looks for a code of {customer}",
             lambda: self.town.run(
@@ -152,9 +140,9 @@ class Counter(Base):
             lambda: self._due(agent, customer),
         )
         if due is None or made is None:
-            return multiple()
-        if code != "none" and not self._prove(due, made, right=code == "right"):
-            return multiple()
+            return None
+        if code != "no code" and not self._prove(due, made, right=code == "right code"):
+            return None
 
         def then(it: Movement, answer: Any) -> None:
             if self.model.people[customer].state != "active":
@@ -179,13 +167,7 @@ class Counter(Base):
             how=how,
         )
 
-    @rule(it=shown_codes, by=CUSTOMERS, own=st.booleans())
-    def cancel_code(self, it: Asked, by: str, own: bool) -> None:
-        made = self.withdrawals.get(it.made.id) if it.made else None
-        if made is None or (by not in self.ids and not own):
-            return
-        by = made.movement.debit if own else by
-
+    def cancel_code(self, made: Withdrawal, by: str) -> None:
         def model(_: Any) -> None:
             if by != made.movement.debit or made.state == "used":
                 raise Refused("withdrawal_unknown")

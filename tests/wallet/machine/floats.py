@@ -31,10 +31,7 @@ class Request:
 
 
 class Floats(Base):
-    requests = Bundle("requests")
-
-    @rule(target=Base.asked, giver=AGENTS, taker=AGENTS, amount=AMOUNTS, how=HOW)
-    def move_float(self, giver: str, taker: str, amount: int, how: str) -> Any:
+    def move_float(self, giver: str, taker: str, amount: int, how: str) -> Asked | None:
         def movement() -> Movement:
             if giver == taker:
                 raise Refused("own_code")
@@ -53,8 +50,7 @@ class Floats(Base):
             how=how,
         )
 
-    @rule(target=requests, agent=AGENTS, amount=AMOUNTS)
-    def request(self, agent: str, amount: int) -> Any:
+    def request(self, agent: str, amount: int) -> Request | None:
         above = self.model.agents[agent].above
 
         def model(answer: RequestView | None) -> None:
@@ -78,12 +74,12 @@ class Floats(Base):
             model,
         )
         if view is None or above is None:
-            return multiple()
-        self.asked_for.append(Request(view.id, agent, above, amount, view.expires_at))
-        return self.asked_for[-1]
+            return None
+        made = Request(view.id, agent, above, amount, view.expires_at)
+        self.asked_for.append(made)
+        return made
 
-    @rule(target=Base.asked, asked_for=requests, giver=AGENTS, how=HOW)
-    def grant(self, asked_for: Request, giver: str, how: str) -> Any:
+    def grant(self, asked_for: Request, giver: str, how: str) -> Asked | None:
         def movement() -> Movement:
             self._refuse_gone(asked_for, giver)
             return self._between(giver, asked_for.agent, asked_for.amount)
@@ -108,7 +104,6 @@ class Floats(Base):
             how=how,
         )
 
-    @rule(asked_for=requests, by=AGENTS)
     def refuse_request(self, asked_for: Request, by: str) -> None:
         def model(_: Any) -> None:
             if asked_for.state == "refused" and asked_for.above == by:
@@ -132,7 +127,6 @@ class Floats(Base):
 
     # ---- commission
 
-    @rule(agent=AGENTS)
     def pay_commission(self, agent: str) -> None:
         """What accrued before the period, once in it; the same again answers the same."""
         one, until = self.model.agents[agent], payouts.period_start(self.market, self.now)

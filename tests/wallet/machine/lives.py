@@ -15,17 +15,11 @@ from tests.wallet.machine.base import AGENTS, CUSTOMERS, NUMBERS, TIER, Base
 from tests.wallet.machine.books import Refused
 from tests.wallet.machine.model import AWAKE
 
-TIERS = st.sampled_from(sorted(set(TIER.values())))
-STEPS = st.sampled_from(
-    [timedelta(seconds=90), timedelta(minutes=11), timedelta(hours=9), timedelta(days=1),
-     timedelta(days=1), timedelta(days=8)]
-)  # fmt: skip
 LIFE_MOST = timedelta(days=60)
 ALL_PEOPLE = 100_000
 
 
 class Lives(Base):
-    @rule(name=CUSTOMERS, tier=TIERS)
     def set_tier(self, name: str, tier: str) -> None:
         def model() -> None:
             self.model.people[name].tier = tier
@@ -38,19 +32,14 @@ class Lives(Base):
             model,
         )
 
-    @rule(name=NUMBERS)
     def suspend(self, name: str) -> None:
         self._change_state(name, people.suspend, AWAKE, "suspended")
 
-    @rule(name=NUMBERS)
     def resume(self, name: str) -> None:
         self._change_state(name, people.resume, ("suspended",), "active")
 
-    @rule(name=CUSTOMERS)
     def fall_asleep(self, name: str) -> None:
         """Half a year in which nobody else was quiet."""
-        if name not in self.ids:
-            return
         later = self.now + timedelta(days=self.market.people.dormant_days + 1)
 
         def sleep(session: Session) -> None:
@@ -64,14 +53,12 @@ class Lives(Base):
             self.model.people[name].state = "dormant"
         self.check_states()
 
-    @rule(name=CUSTOMERS)
     def wake(self, name: str) -> None:
         """A right PIN."""
-        if name in self.ids:
-            self.town.run(lambda s: people.wake(s, self.ids[name], self.now))
-            if self.model.people[name].state == "dormant":
-                self.model.people[name].state = "active"
-            self.check_states()
+        self.town.run(lambda s: people.wake(s, self.ids[name], self.now))
+        if self.model.people[name].state == "dormant":
+            self.model.people[name].state = "active"
+        self.check_states()
 
     @rule(name=AGENTS, suspended=st.booleans())
     def set_agent(self, name: str, suspended: bool) -> None:
@@ -88,7 +75,6 @@ class Lives(Base):
         if house_is_kept:
             self.keep_house()
 
-    @rule()
     def keep_house(self) -> None:
         """As the schedule does."""
         self.return_vouchers()  # type: ignore[attr-defined]
@@ -98,7 +84,6 @@ class Lives(Base):
         self.cancel_unsent()  # type: ignore[attr-defined]
         self.town.run(ledger.roll_up)
 
-    @rule()
     def holds_run_out(self) -> None:
         """The ledger's own end of holds, which no chore waits for."""
         self.town.run(lambda s: ledger.expire_holds(s, now=self.now, limit=10_000))
@@ -132,9 +117,6 @@ class Lives(Base):
         then: Callable[[], None],
     ) -> None:
         """Something that only people in one of these states can become."""
-        if name not in self.ids:
-            return
-
         def model(_: Any) -> None:
             if self.model.people[name].state not in before:
                 raise Refused("person_state")

@@ -35,6 +35,9 @@ from tests.wallet.machine.prices import Price
 CODE_TRIES, CODE_DIGITS, OPEN_MOST = 5, 8, 10
 
 
+Code = Literal["right code", "wrong code", "no code"]
+
+
 @dataclass(eq=False)
 class Voucher:
     """`id` and `sent_id`, of the transfer, are the wallet's; `account` is its name in the books."""
@@ -54,10 +57,7 @@ class Voucher:
 
 
 class Sending(Base):
-    shown_vouchers = Bundle("shown_vouchers")
-
-    @rule(target=Base.asked, payer=CUSTOMERS, payee=NUMBERS, amount=AMOUNTS, how=HOW)
-    def send(self, payer: str, payee: str, amount: int, how: str) -> Any:
+    def send(self, payer: str, payee: str, amount: int, how: str) -> Asked | None:
         def movement() -> Movement:
             if payer == payee:
                 raise Refused("own_number")
@@ -72,8 +72,6 @@ class Sending(Base):
             self.model.tell(answer, "send_sent", payer)
             self.model.tell(answer, "send_received", payee)
 
-        if payer not in self.ids:
-            return multiple()
         return self.move(
             f"{payer} sends {payee} {amount}",
             payer,
@@ -88,14 +86,7 @@ class Sending(Base):
 
     # ---- vouchers
 
-    @rule(
-        targets=(Base.asked, shown_vouchers),
-        payer=CUSTOMERS,
-        payee=st.one_of(st.sampled_from(NEW), NUMBERS),
-        amount=AMOUNTS,
-        how=HOW,
-    )
-    def send_voucher(self, payer: str, payee: str, amount: int, how: str) -> Any:
+    def send_voucher(self, payer: str, payee: str, amount: int, how: str) -> Asked | None:
         def movement() -> Movement:
             if payer == payee:
                 raise Refused("own_number")
@@ -112,8 +103,6 @@ class Sending(Base):
             self.model.carry_out(it, answer)
             self._note_voucher(it, payer, payee, answer)
 
-        if payer not in self.ids:
-            return multiple()
         return self.move(
             f"{payer} sends the number of {payee} {amount}",
             payer,
@@ -128,24 +117,16 @@ class Sending(Base):
             how=how,
         )
 
-    @rule(
-        target=Base.asked,
-        agent=AGENTS,
-        receiver=st.sampled_from(NEW),
-        code=TRIES,
-        which=st.integers(0, 2),
-        how=HOW,
-    )
-    def collect(self, agent: str, receiver: str, code: str, which: int, how: str) -> Any:
-        """A number and a code at the counter; the code of one of its vouchers, or a wrong one."""
-        mine = [one for one in self.vouchers.values() if one.receiver == receiver]
-        meant = mine[which % len(mine)] if mine else None
-        voucher = meant  # without a code: a channel that lost its way
-        if code != "none":
-            voucher = self._try_code(receiver, meant, right=code == "right")
+    def collect(self, agent: str, meant: Voucher, code: Code, how: str) -> Asked | None:
+        """A number and a code at the counter."""
+        voucher: Voucher | None = meant  # without a code: a channel that lost its way
+        if code != "no code":
+            voucher = self._try_code(meant, right=code == "right code")
         if voucher is None:
-            return multiple()
+            return None
+        return self._pay_out_voucher(agent, voucher, how)
 
+    def _pay_out_voucher(self, agent: str, voucher: Voucher, how: str) -> Asked | None:
         def then(it: Movement, answer: Any) -> None:
             if not voucher.lasts(self.now):
                 raise Refused("voucher_unknown")
@@ -170,13 +151,7 @@ class Sending(Base):
             how=how,
         )
 
-    @rule(it=shown_vouchers, by=CUSTOMERS, own=st.booleans())
-    def cancel_voucher(self, it: Asked, by: str, own: bool) -> None:
-        voucher = self.vouchers.get(it.made.id) if it.made else None
-        if voucher is None or (by not in self.ids and not own):
-            return
-        by = voucher.sender if own else by
-
+    def cancel_voucher(self, voucher: Voucher, by: str) -> None:
         def model(_: Any) -> None:
             if by != voucher.sender or voucher.state != "open":
                 raise Refused("voucher_unknown")
@@ -197,7 +172,6 @@ class Sending(Base):
 
     # ---- numbers become people
 
-    @rule(name=st.sampled_from(NEW))
     def register(self, name: str) -> None:
         """What waits for the number and fits comes in."""
         person_id, state = new_key(), self.model.people[name].state
@@ -224,11 +198,8 @@ class Sending(Base):
 
         self.same(f"{name} registers", real, model)
 
-    @rule(name=st.sampled_from(NEW))
     def fetch(self, name: str) -> None:
         """Asked again later: what the wallet had no room for."""
-        if not self.model.has_wallet(name):
-            return
         views = self.town.run(
             lambda s: vouchers.collect_on_registration(
                 s, self.market, self.person(s, name), self.now
@@ -236,7 +207,6 @@ class Sending(Base):
         )
         self._bring_in(name, views)
 
-    @rule(agent=AGENTS, name=st.sampled_from(NEW))
     def invite(self, agent: str, name: str) -> None:
         def model(person: Person | None) -> None:
             self.model.refuse_agent(agent)
@@ -275,12 +245,10 @@ class Sending(Base):
             self.now + timedelta(seconds=self.market.vouchers.seconds),
         )  # fmt: skip
 
-    def _try_code(self, receiver: str, meant: Voucher | None, *, right: bool) -> Voucher | None:
+    def _try_code(self, meant: Voucher, *, right: bool) -> Voucher | None:
         """The try counts on all vouchers that the number has, unless it was right for one."""
-        typed = "none"
-        if meant:
-            code_id = derived_key(meant.id, "code")
-            typed = self.code("voucher", meant.id, code_id, CODE_DIGITS, right=right)
+        receiver, code_id = meant.receiver, derived_key(meant.id, "code")
+        typed = self.code("voucher", meant.id, code_id, CODE_DIGITS, right=right)
 
         def real() -> UUID:
             attempts = self.town.run(
