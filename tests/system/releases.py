@@ -30,7 +30,7 @@ def create_web() -> Flask:
         [before] if release == BEFORE else [now, before],
         runtime.engine.around,
         runtime.sessions,
-        wait_places=4,
+        wait_places=8,  # more than callers: this is about menus, not about places to wait
         overlap_seconds=OVERLAP_SECONDS,
     )
     runtime = replace(runtime, engine=engine)

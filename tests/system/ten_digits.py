@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from app import markets
 from app.cli.demo import DemoPerson, add
 from app.factory import build_runtime
+from app.luhn import passes_luhn
 from app.notices import Recipient, notify
 from app.runtime import Runtime
 from app.settings import Settings
@@ -36,8 +37,11 @@ OUR_LOGS = ("web", "worker", "worker_sms", "schedule")
 
 
 def fresh_pin() -> str:
-    """Ten digits that no rule calls weak."""
-    return f"{secrets.choice('3456789')}{secrets.randbelow(10 ** (DIGITS - 1)):0{DIGITS - 1}d}"
+    """Ten digits that no rule calls weak, and that are no meter number with a 1 behind them."""
+    while True:
+        pin = f"{secrets.choice('3456789')}{secrets.randbelow(10 ** (DIGITS - 1)):0{DIGITS - 1}d}"
+        if not passes_luhn(f"{pin}1"):
+            return pin
 
 
 @dataclass

@@ -9,15 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    multiple,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -52,16 +44,6 @@ OPERATOR_STARTS_WITH = 3_000
 CONFIRM_SECONDS = 120
 CODE_KEY = secrets.token_bytes(32)
 
-CUSTOMERS = st.sampled_from([*START, *START, *NEW])
-NUMBERS = st.sampled_from([*START, *START, *NEW, *FLOATS])
-AGENTS = st.sampled_from([*FLOATS])
-AMOUNTS = st.sampled_from(
-    [5_000, 10_000, 10_100, 20_000, 30_000, 45_000, 60_000, 100_000] * 2
-    + [0, 4_900, 5_050, 30_100, 100_100]
-)
-TRIES = st.sampled_from(["right", "right", "right", "wrong", "none"])
-HOW = st.sampled_from(["once", "once", "again", "at once", "later"])
-
 
 @dataclass(eq=False)
 class Asked:
@@ -77,11 +59,10 @@ class Asked:
 
 
 class Base(RuleBasedStateMachine):
-    """`db`, `market` and `owner` are set by who runs it."""
+    """`db` and `market` are set by who runs it."""
 
     db: Database
     market: Market
-    asked = Bundle("asked")
 
     @initialize()
     def open(self) -> None:
@@ -175,8 +156,8 @@ class Base(RuleBasedStateMachine):
         confirm: Callable[..., Any],
         then: Callable[[Movement, Any], None],
         how: str,
-    ) -> Any:
-        """An offer and its confirmation; for the bundles nothing where the offer is refused.
+    ) -> Asked | None:
+        """An offer and its confirmation; nothing where the offer is refused.
 
         `confirm(session, market, offer, intent_id=…, by=…, now=…)` is the wallet's, `then` what the
         model does with the wallet's answer.
@@ -184,7 +165,7 @@ class Base(RuleBasedStateMachine):
         agreed: list[Movement] = []
         shown = self.same(f"offer: {what}", offer, lambda _: agreed.append(movement()))
         if shown is None:
-            return multiple()
+            return None
         (it,) = agreed
         assert (shown.total_minor, shown.received_minor) == (it.total, it.received), what
         by_id = self.ids[by]
@@ -226,11 +207,6 @@ class Base(RuleBasedStateMachine):
         """Once, one after the other, or twice at the same moment."""
         for _ in range(2 if how == "again" else 1):
             self._confirm(it, threads=2 if how == "at once" else 1)
-
-    @rule(it=asked, how=HOW)
-    def confirm_or_repeat(self, it: Asked, how: str) -> None:
-        """What was shown before, or was carried out already: then nothing moves."""
-        self.confirm(it, how)
 
     def _confirm(self, it: Asked, threads: int) -> None:
         def attempt(_: int) -> tuple[str, Any]:

@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, multiple, rule
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -17,7 +15,7 @@ from app.billers.protocols.answers import Answer, Outcome
 from app.billers.settlement import Claim
 from app.billers.states import State
 from tests.people import fresh_meter
-from tests.wallet.machine.base import AGENTS, AMOUNTS, CUSTOMERS, HOW, NUMBERS, Asked, Base
+from tests.wallet.machine.base import Asked, Base
 from tests.wallet.machine.books import Hold, Refused
 from tests.wallet.machine.model import Movement, float_of
 

@@ -7,13 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, multiple, rule
-
 from app.wallet.counter import cash, redeeming, withdrawals
 from app.wallet.counter.redeeming import Due
 from app.wallet.keys import derived_key
-from tests.wallet.machine.base import AGENTS, AMOUNTS, CUSTOMERS, HOW, NUMBERS, TRIES, Asked, Base
+from tests.wallet.machine.base import Asked, Base, Typed
 from tests.wallet.machine.books import Hold, Refused
 from tests.wallet.machine.model import Movement, float_of
 from workers import counter as chores
@@ -128,7 +125,7 @@ class Counter(Base):
             how=how,
         )  # fmt: skip
 
-    def redeem(self, agent: str, customer: str, code: Code, how: str) -> Asked | None:
+    def redeem(self, agent: str, customer: str, code: Typed, how: str) -> Asked | None:
         """The customer shows a code; without one: a channel that lost its way."""
         due, made = self.both(
             f"{agent} looks for a code of {customer}",

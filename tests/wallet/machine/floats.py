@@ -7,11 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from hypothesis.stateful import Bundle, multiple, rule
-
 from app.wallet.counter import float_requests, floats, payouts
 from app.wallet.counter.float_requests import RequestView
-from tests.wallet.machine.base import AGENTS, AMOUNTS, HOW, Base
+from tests.wallet.machine.base import Asked, Base
 from tests.wallet.machine.books import OPERATOR, Refused
 from tests.wallet.machine.model import Movement, float_of
 from workers import counter as chores

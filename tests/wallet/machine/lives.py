@@ -6,12 +6,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import strategies as st
-from hypothesis.stateful import rule
 from sqlalchemy.orm import Session
 
 from app.wallet import agents, ledger, people
-from tests.wallet.machine.base import AGENTS, CUSTOMERS, NUMBERS, TIER, Base
+from tests.wallet.machine.base import Base
 from tests.wallet.machine.books import Refused
 from tests.wallet.machine.model import AWAKE
 
@@ -20,6 +18,19 @@ ALL_PEOPLE = 100_000
 
 
 class Lives(Base):
+    def change(self, name: str, what: str) -> None:
+        changes = {
+            "suspend": self.suspend, "resume": self.resume, "sleep": self.fall_asleep,
+            "wake": self.wake,
+        }  # fmt: skip
+        if what in changes:
+            changes[what](name)
+        else:
+            self.set_tier(name, what)
+
+    def is_suspended(self, name: str) -> bool:
+        return self.model.people[name].state == "suspended"
+
     def set_tier(self, name: str, tier: str) -> None:
         def model() -> None:
             self.model.people[name].tier = tier
@@ -60,34 +71,24 @@ class Lives(Base):
             self.model.people[name].state = "active"
         self.check_states()
 
-    @rule(name=AGENTS, suspended=st.booleans())
-    def set_agent(self, name: str, suspended: bool) -> None:
+    def set_agent(self, name: str, *, suspended: bool) -> None:
         state = "suspended" if suspended else "active"
         self.town.run(lambda s: agents.set_state(s, self.agent_ids[name], state))
         self.model.agents[name].suspended = suspended
 
     # ---- the clock
 
-    @rule(by=STEPS, house_is_kept=st.booleans())
-    def time_passes(self, by: timedelta, house_is_kept: bool) -> None:
+    def pass_time(self, by: timedelta) -> None:
         if self.now + by - self.began < LIFE_MOST:
             self.model.now += by
-        if house_is_kept:
-            self.keep_house()
 
-    def keep_house(self) -> None:
-        """As the schedule does."""
-        self.return_vouchers()  # type: ignore[attr-defined]
-        self.expire_codes()  # type: ignore[attr-defined]
-        self.expire_requests()  # type: ignore[attr-defined]
-        self.lapse_stops()  # type: ignore[attr-defined]
-        self.cancel_unsent()  # type: ignore[attr-defined]
-        self.town.run(ledger.roll_up)
-
-    def holds_run_out(self) -> None:
+    def end_holds(self) -> None:
         """The ledger's own end of holds, which no chore waits for."""
         self.town.run(lambda s: ledger.expire_holds(s, now=self.now, limit=10_000))
         self.books.run_out(self.now)
+
+    def roll_up(self) -> None:
+        self.town.run(ledger.roll_up)
 
     def check_states(self) -> None:
         for name, person_id in self.ids.items():
@@ -117,6 +118,7 @@ class Lives(Base):
         then: Callable[[], None],
     ) -> None:
         """Something that only people in one of these states can become."""
+
         def model(_: Any) -> None:
             if self.model.people[name].state not in before:
                 raise Refused("person_state")

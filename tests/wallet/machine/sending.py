@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, multiple, rule
 from sqlalchemy.orm import Session
 
 from app.wallet import people, registration
@@ -17,25 +15,12 @@ from app.wallet.people import Person
 from app.wallet.transfers import sends, vouchers
 from app.wallet.transfers.records import TransferView
 from tests.wallet.customers import ID_NUMBER
-from tests.wallet.machine.base import (
-    AGENTS,
-    AMOUNTS,
-    CUSTOMERS,
-    HOW,
-    NEW,
-    NUMBERS,
-    TRIES,
-    Asked,
-    Base,
-)
+from tests.wallet.machine.base import Asked, Base, Typed
 from tests.wallet.machine.books import Refused
 from tests.wallet.machine.model import Movement, float_of
 from tests.wallet.machine.prices import Price
 
 CODE_TRIES, CODE_DIGITS, OPEN_MOST = 5, 8, 10
-
-
-Code = Literal["right code", "wrong code", "no code"]
 
 
 @dataclass(eq=False)
@@ -117,7 +102,7 @@ class Sending(Base):
             how=how,
         )
 
-    def collect(self, agent: str, meant: Voucher, code: Code, how: str) -> Asked | None:
+    def collect(self, agent: str, meant: Voucher, code: Typed, how: str) -> Asked | None:
         """A number and a code at the counter."""
         voucher: Voucher | None = meant  # without a code: a channel that lost its way
         if code != "no code":

@@ -7,8 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, multiple, rule
 from sqlalchemy.orm import Session
 
 from app.wallet.keys import derived_key, new_key
@@ -73,8 +71,8 @@ class Stops(Base):
         self.stops.append(made)
         return made
 
-    def approve(self, stop: Stop, top_up: int) -> None:
-        movement = stop.transfer.movement
+    def approve(self, stop: Stop, on_top: str) -> None:
+        movement, top_up = stop.transfer.movement, self._top_up(stop, on_top)
 
         def model(view: StopView | None) -> None:
             if stop.state != "open":
@@ -141,7 +139,28 @@ class Stops(Base):
         for stop in due:
             self._stop_ends(stop, "lapsed")
 
+    def stop_of(self, transfer: Transfer) -> Stop | None:
+        return next((one for one in self.stops if one.transfer is transfer), None)
+
+    def sender_of(self, transfer: Transfer) -> str:
+        """Who may ask for it back, if anybody may."""
+        return transfer.movement.payer or transfer.movement.agent or "chika"
+
     # ---- the model's part
+
+    def _top_up(self, stop: Stop, on_top: str) -> int:
+        books, movement = self.books.copy(), stop.transfer.movement
+        books.release(stop.hold_id)
+        moved = books.reverse(movement.moves())
+        rest = movement.total - self._given(stop, moved)
+        return {"nothing": 0, "some": min(rest, 1_000), "the rest": rest, "too much": rest + 1}[
+            on_top
+        ]
+
+    def _given(self, stop: Stop, moved: int) -> int:
+        """Of what a reversal moves, what reaches the payer."""
+        movement = stop.transfer.movement
+        return moved - (movement.price.fee if moved and movement.fee_payer == "receiver" else 0)
 
     def _too_late(self, transfer: Transfer) -> bool:
         window = timedelta(seconds=self.market.stops.window_seconds)
@@ -163,9 +182,7 @@ class Stops(Base):
         movement = stop.transfer.movement
         trial = self.books.copy()
         trial.release(stop.hold_id)
-        moved = trial.reverse(movement.moves())
-        fee = movement.price.fee if movement.fee_payer == "receiver" else 0
-        given = moved - fee if moved else 0
+        given = self._given(stop, trial.reverse(movement.moves()))
         if not 0 <= top_up <= movement.total - given:
             raise Refused("top_up_too_large")
         if not given + top_up:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,30 +14,11 @@ from app.markets.tariffs import Payer
 from app.wallet import ledger
 from launcher.postgres import APPLICATION
 from launcher.servers import Servers
-from tests.wallet.machine.bills import Bills
-from tests.wallet.machine.counter import Counter
-from tests.wallet.machine.floats import Floats
-from tests.wallet.machine.lives import Lives
+from tests.wallet.machine.life import Life
 from tests.wallet.machine.market import small
-from tests.wallet.machine.sending import Sending
-from tests.wallet.machine.stops import Stops
-from tests.wallet.machine.trust import Trust
 from tests.wallet.trust.conftest import own_database
 
 MONTHS = 5  # of a life
-LONGEST = timedelta(days=8)  # nothing stays open longer
-
-
-class Wallet(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
-    """Everything at once. At its end a life has nothing open, and the ledger keeps every rule."""
-
-    def teardown(self) -> None:
-        if hasattr(self, "postings_before"):
-            self.end_bills()
-            self.model.now += LONGEST
-            self.keep_house()
-            self.agree()
-            self.check_ledger()
 
 
 @pytest.fixture
@@ -55,9 +36,9 @@ def db(servers: Servers, own_name: str) -> Iterator[Database]:
 def test_random_lives(db: Database, payer: Payer) -> None:
     first_month = datetime.now(UTC).date().replace(day=1)
     db.transact(lambda s: ledger.make_partitions(s, first_month=first_month, months=MONTHS))
-    Wallet.db, Wallet.market = db, small(payer)
+    Life.db, Life.market = db, small(payer)
     run_state_machine_as_test(
-        Wallet,
+        Life,
         settings=settings(
             max_examples=20,
             stateful_step_count=40,

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, multiple, rule
 from sqlalchemy.orm import Session
 
 from app.wallet import ledger
@@ -16,12 +14,11 @@ from app.wallet.keys import new_key
 from app.wallet.transfers import closing
 from app.wallet.trust import deposits, matching, payees, payouts
 from app.wallet.trust.payees import Payee
-from tests.wallet.machine.base import AGENTS, CUSTOMERS, NUMBERS, Base
+from tests.wallet.machine.base import Base
 from tests.wallet.machine.books import OPERATOR, Refused
 from tests.wallet.machine.model import Movement, Transfer, float_of
 
 MAKER, CHECKER = "asha", "baraka"
-MINOR = st.sampled_from([0, 3_000, 10_000, 40_000, 90_000])
 
 
 @dataclass(eq=False)
