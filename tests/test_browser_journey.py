@@ -71,8 +71,10 @@ def test_pay_for_electricity_and_read_the_token_twice(
     phone.enter_number(msisdn)
     phone.press(CODE)
     phone.part("key-call").click()
-    phone.expect_screen("Kibanda\n1 Pay bill\n2 Send money\n3 Withdraw cash\n4 My payments\n5 Balance\n6 Lost token\n"
-        "7 My account")
+    phone.expect_screen(
+        "Kibanda\n1 Pay bill\n2 Send money\n3 Withdraw cash\n4 My payments\n5 Balance\n"
+        "6 Lost token\n7 My account"
+    )
     type_in(phone, "1", "1", meter, "200")
     assert phone.is_open
     assert phone.screen.startswith(f"Pay KES 200.00 to Stima token\nMeter {meter}\n")

@@ -89,8 +89,8 @@ CREATE INDEX commission_accruals_by_posting ON commission_accruals (posting_id);
 CREATE INDEX commission_accruals_unpaid ON commission_accruals (agent_id, accrued_at)
     WHERE payout_id IS NULL;
 
--- What had accrued at one instant. `posting_id` is set when it was paid. One part may be below zero:
--- it then gives back what a reversal took from an agent that had been paid already.
+-- What had accrued at one instant. `posting_id` is set when it was paid. One part may be below
+-- zero: it then gives back what a reversal took from an agent that had been paid already.
 CREATE TABLE commission_payouts (
     id                uuid PRIMARY KEY,
     agent_id          uuid NOT NULL REFERENCES agents (id),

@@ -49,7 +49,9 @@ class Cast:
         if role == "nobody":
             return
         called = NAMES.get(name, f"{name.capitalize()} Barasa")
-        who = DemoPerson(msisdn, called, language, ROLES[role], self.runtime.market.currency.parse(money))
+        who = DemoPerson(
+            msisdn, called, language, ROLES[role], self.runtime.market.currency.parse(money)
+        )
         parts = self.runtime
         add(parts.db, parts.pins, parts.market, who, datetime.now(UTC), above=self._above)
         if role != "customer":

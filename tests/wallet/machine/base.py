@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant
@@ -35,6 +35,7 @@ from tests.wallet.test_ledger_races import together
 
 T = TypeVar("T")
 M = TypeVar("M")
+Typed = Literal["right code", "wrong code", "no code"]
 START = {"amina": 60_000, "baraka": 120_000, "chika": 150_000, "dalila": 90_000}
 TIER = {"amina": "tier0", "baraka": "tier1", "chika": "tier2", "dalila": "tier0"}
 FLOATS = {"zawadi": 150_000, "neema": 120_000, "omari": 45_000}
@@ -76,10 +77,7 @@ class Base(RuleBasedStateMachine):
         self.ids: dict[str, UUID] = {}  # of people
         self.agent_ids: dict[str, UUID] = {}
         self.accounts: dict[str, int] = {}
-        for name, minor in START.items():
-            self._move_in(name, TIER[name], minor)
-        for name, minor in FLOATS.items():
-            self._open_counter(name, minor)
+        self.town.run(self._move_in)
         for name in NEW:
             self.model.people[name] = Someone(fresh_msisdn())
         # What was made: vouchers by their transfer, codes and bills by their own id.
@@ -288,20 +286,27 @@ class Base(RuleBasedStateMachine):
 
     # ---- how it begins
 
-    def _move_in(self, name: str, tier: str, minor: int) -> None:
-        person = self.town.person(minor, name=name.title(), tier=tier)
-        self.add_person(name, person)
-        self._paid_in(name, minor)
+    def _move_in(self, session: Session) -> None:
+        for name, minor in START.items():
+            self.add_person(name, self._registered(session, name, TIER[name]))
+            self._paid_in(session, name, minor)
+        for name, minor in FLOATS.items():
+            person = self._registered(session, name, "tier0")
+            above = ABOVE[name]
+            agent = agents.appoint(
+                session, person, name=name.title(), currency="KES", is_super=name in ABOVE.values(),
+                parent=self.agent(session, above) if above else None, now=datetime.now(UTC),
+            )  # fmt: skip
+            self.add_person(name, person)
+            self.agent_ids[name], self.accounts[float_of(name)] = agent.id, agent.float_id
+            self.model.agents[name] = AgentModel(above)
+            self._paid_in(session, float_of(name), minor)
 
-    def _open_counter(self, name: str, minor: int) -> None:
-        above = ABOVE[name]
-        parent = self.town.run(lambda s: self.agent(s, above)) if above else None
-        agent = self.town.super_agent() if name == "zawadi" else self.town.agent(0, parent=parent)
-        Bank(self.db).pay_in(agent.float_id, minor)
-        self.add_person(name, self.town.run(lambda s: people.get(s, agent.person_id)))
-        self.agent_ids[name], self.accounts[float_of(name)] = agent.id, agent.float_id
-        self.model.agents[name] = AgentModel(above)
-        self._paid_in(float_of(name), minor)
+    def _registered(self, session: Session, name: str, tier: str) -> Person:
+        return people.register(
+            session, person_id=new_key(), msisdn=fresh_msisdn(), name=name.title(), language="en",
+            tier=tier, currency="KES", now=datetime.now(UTC),
+        )  # fmt: skip
 
     def _open_house(self) -> None:
         """The operator has the same at the beginning of every life."""
@@ -310,12 +315,16 @@ class Base(RuleBasedStateMachine):
         if over:
             bank.send(own, bank.account(), over)
         self.accounts[OPERATOR] = own
-        self._paid_in(OPERATOR, OPERATOR_STARTS_WITH)
+        self._has(OPERATOR, OPERATOR_STARTS_WITH)
         self.accounts |= {name: bank.house(name) for name in HOUSE}
         self.before = {name: bank.balance(self.accounts[name]) for name in HOUSE}
         self.before["trust_bank"] -= self.books.money["trust_bank"]
 
-    def _paid_in(self, account: str, minor: int) -> None:
+    def _paid_in(self, session: Session, account: str, minor: int) -> None:
+        self.town._pay_in(session, self.accounts[account], minor)
+        self._has(account, minor)
+
+    def _has(self, account: str, minor: int) -> None:
         self.books.money[account] += minor
         self.books.money["trust_bank"] -= minor
 

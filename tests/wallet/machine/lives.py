@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -19,9 +20,12 @@ ALL_PEOPLE = 100_000
 
 class Lives(Base):
     def change(self, name: str, what: str) -> None:
-        changes = {
+        """As staff or the clock do."""
+        changes: dict[str, Callable[[str], None]] = {
             "suspend": self.suspend, "resume": self.resume, "sleep": self.fall_asleep,
             "wake": self.wake,
+            "shut the counter": partial(self.set_agent, suspended=True),
+            "open the counter": partial(self.set_agent, suspended=False),
         }  # fmt: skip
         if what in changes:
             changes[what](name)
@@ -60,7 +64,7 @@ class Lives(Base):
                     people.wake(session, person_id, self.now)
 
         self.town.run(sleep)
-        if self.model.people[name].state == "active":
+        if self.model.people[name].state == "active" and name not in self.agent_ids:
             self.model.people[name].state = "dormant"
         self.check_states()
 
@@ -72,6 +76,8 @@ class Lives(Base):
         self.check_states()
 
     def set_agent(self, name: str, *, suspended: bool) -> None:
+        if name not in self.agent_ids:
+            return
         state = "suspended" if suspended else "active"
         self.town.run(lambda s: agents.set_state(s, self.agent_ids[name], state))
         self.model.agents[name].suspended = suspended

@@ -118,7 +118,7 @@ class Sending(Base):
             self.model.carry_out(it, answer)
             voucher.state = "collected"
             self.model.tell(answer, "voucher_paid_out", agent)
-            self.model.tell(answer, "voucher_cashed", receiver)
+            self.model.tell(answer, "voucher_cashed", voucher.receiver)
             self.model.tell(voucher.sent_id, "voucher_collected", voucher.sender)
             self.model.rose(agent)
 

@@ -18,7 +18,9 @@ from tests.wallet.machine.life import Life
 from tests.wallet.machine.market import small
 from tests.wallet.trust.conftest import own_database
 
-MONTHS = 5  # of a life
+MONTHS = 5  # that a life may take
+STEPS = 40
+LIVES = 10  # after so many Hypothesis repeats pieces of what it had, and finds less: hence batches
 
 
 @pytest.fixture
@@ -32,16 +34,17 @@ def db(servers: Servers, own_name: str) -> Iterator[Database]:
             database.dispose()
 
 
+@pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("payer", ["sender", "receiver"])
-def test_random_lives(db: Database, payer: Payer) -> None:
+def test_random_lives(db: Database, payer: Payer, batch: int) -> None:
     first_month = datetime.now(UTC).date().replace(day=1)
     db.transact(lambda s: ledger.make_partitions(s, first_month=first_month, months=MONTHS))
     Life.db, Life.market = db, small(payer)
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=20,
-            stateful_step_count=40,
+            max_examples=LIVES,
+            stateful_step_count=STEPS,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             report_multiple_bugs=False,
