@@ -64,7 +64,7 @@ def web(
 def _answers(world: World) -> bool:
     try:
         return requests.get(f"{world.url}/healthz", timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
