@@ -50,7 +50,7 @@ reset: $(LOCAL) ## drop the demo's data
 bench: $(DEV) ## measure, beside plain Flask and pgbench
 	@exec $(PY) -m bench
 
-torture-small: $(DEV) ## kill -9 at every failpoint, judged from outside (under 2 minutes)
+torture-small: $(DEV) ## kill -9 at every failpoint, judged from outside (about 2 minutes)
 	@exec $(PY) -m tests.torture
 
 clean: ## drop the virtual environment and every cache, keep the data

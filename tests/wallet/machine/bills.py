@@ -14,12 +14,12 @@ from app.billers import claims, expiry, models, payments, quotes, settlement
 from app.billers.protocols.answers import Answer, Outcome
 from app.billers.settlement import Claim
 from app.billers.states import State
+from app.markets.model import Product
 from tests.people import fresh_meter
 from tests.wallet.machine.base import Asked, Base
 from tests.wallet.machine.books import Hold, Refused
 from tests.wallet.machine.model import Movement, float_of
 
-BILLER, PRODUCT = "stima", "stima_token"
 TOKEN = ("12345678901234567890",)
 UNDECIDED = ("sent", "unknown", "manual")
 # What is said of a bill of one's own; at the counter to the agent; and to the customer there.
@@ -47,6 +47,16 @@ class Bill:
 
 
 class Bills(Base):
+    @property
+    def biller(self) -> str:
+        (code,) = self.market.billers
+        return code
+
+    @property
+    def product(self) -> Product:
+        (product,) = self.market.billers[self.biller].products
+        return product
+
     def pay_bill(self, by: str, walk_in: str | None, amount: int, how: str) -> Asked | None:
         """From the own wallet, or by an agent for a number at the counter."""
         meter, agreed = fresh_meter(), list[Movement]()
@@ -57,7 +67,13 @@ class Bills(Base):
             if walk_in:
                 counter = quotes.at_counter(self.agent(session, by), self.number(walk_in))
             return quotes.quote(
-                self.market, PRODUCT, meter, "GRACE KAMAU", amount, at=self.now, walk_in=counter
+                self.market,
+                self.product.code,
+                meter,
+                "GRACE KAMAU",
+                amount,
+                at=self.now,
+                walk_in=counter,
             )
 
         shown = self.same(
@@ -119,10 +135,15 @@ class Bills(Base):
             self.model.refuse_agent(agent)
         if walk_in == by:
             raise Refused("own_number")
-        self.model.at_counter(amount)  # the product has the same least and step
+        if amount < self.product.min_minor:
+            raise Refused("amount_too_small")
+        if amount > self.product.max_minor:
+            raise Refused("amount_too_large")
+        if amount % self.product.step_minor:
+            raise Refused("amount_step")
         price, _ = self.model.priced("agent_bill" if agent else "bill_payment", amount, agent)
         debit, payer = (float_of(agent), None) if agent else (by, by)
-        credit = f"settlement:{BILLER}"
+        credit = f"settlement:{self.biller}"
         return Movement("bill_payment", debit, credit, amount, price, payer=payer, agent=agent)
 
     def _set_aside_for(self, it: Movement, walk_in: str | None, made: Any) -> None:
@@ -146,7 +167,7 @@ class Bills(Base):
             " CASE WHEN id = :id THEN 0 ELSE 3600 END) WHERE due_at IS NOT NULL"
         )
         self.town.run(lambda s: s.execute(now_due, {"id": bill.id}))
-        work = self.town.run(lambda s: claims.claim(s, self.market, BILLER, 1, self.now))
+        work = self.town.run(lambda s: claims.claim(s, self.market, self.biller, 1, self.now))
         hold = self.books.holds.get(bill.hold_id)
         if hold is None:
             assert work == []
@@ -155,7 +176,10 @@ class Bills(Base):
         hold.expires = None
         bill.claim, bill.state = work[0].claim, "sent"
         assert bill.claim.payment_id == bill.id
-        bill.sent_at = self.town.run(lambda s: models.lock(s, bill.id).first_sent_at)
+        # The worker looks at the database's clock; asking ends by the one of this life.
+        sent = text("UPDATE payments SET first_sent_at = :now WHERE id = :id")
+        self.town.run(lambda s: s.execute(sent, {"now": self.now, "id": bill.id}))
+        bill.sent_at = self.now
 
     def _answered(self, bill: Bill, says: Outcome) -> None:
         """A biller's word, as the table of states has it."""
@@ -175,7 +199,7 @@ class Bills(Base):
             bill.state = "returned"
         elif bill.state in ("sent", "unknown"):
             assert bill.sent_at
-            rules = self.market.billers[BILLER]
+            rules = self.market.billers[self.biller]
             asked_long = self.now >= bill.sent_at + timedelta(seconds=rules.manual_after_seconds)
             bill.state = "unknown"
             if asked_long:

@@ -14,12 +14,17 @@ from datetime import date, datetime
 from uuid import UUID
 
 HOUSE = (
-    "fees", "tax", "commission", "settlement:stima", "suspense:late", "suspense:returned",
-    "suspense:deposits", "trust_bank", "deposits_in_transit", "payouts_in_transit",
+    "fees", "tax", "commission", "suspense:late", "suspense:returned", "suspense:deposits",
+    "trust_bank", "deposits_in_transit", "payouts_in_transit",
 )  # fmt: skip
 OPERATOR = "operator"
 Move = tuple[str, str, int]  # from, to, minor units
 Counter = tuple[str, str, date]  # account, day or month, its first day
+
+
+def is_house(account: str) -> bool:
+    """Whether it has no floor: so has what is owed to a biller."""
+    return account in HOUSE or account.startswith("settlement:")
 
 
 class Refused(Exception):
@@ -76,7 +81,7 @@ class Books:
             raise Refused("hold_not_held")
         trial._count(counts)
         for debit, credit, minor in moves:
-            if debit not in HOUSE and trial.left(debit) < minor:
+            if not is_house(debit) and trial.left(debit) < minor:
                 raise Refused("insufficient_funds")
             trial.money[debit] -= minor
             trial.money[credit] += minor
@@ -107,7 +112,7 @@ class Books:
         """Of each move what its payee still has, the last move first; how much in all."""
         given = 0
         for debit, credit, minor in reversed(moves):
-            give = minor if credit in HOUSE else max(0, min(minor, self.left(credit)))
+            give = minor if is_house(credit) else max(0, min(minor, self.left(credit)))
             self.money[credit] -= give
             self.money[debit] += give
             given += give

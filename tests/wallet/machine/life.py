@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, multiple, rule
+from hypothesis.stateful import Bundle, multiple
 
 from app.billers.protocols.answers import Outcome
-from tests.wallet.machine.base import ABOVE, FLOATS, NEW, START, TIER, Asked
+from tests.wallet.machine.base import ABOVE, FLOATS, NEW, START, TIER, Asked, step
 from tests.wallet.machine.bills import Bills
 from tests.wallet.machine.counter import Counter
 from tests.wallet.machine.floats import Floats, Request
@@ -76,7 +76,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
     requests = Bundle("requests")
     on_way = Bundle("on_way")
 
-    @rule(it=asked, how=HOW)
+    @step(it=asked, how=HOW)
     def confirm_or_repeat(self, it: Asked, how: str) -> None:
         """What was shown before, or was carried out already: then nothing moves."""
         if how != "later":
@@ -84,7 +84,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     # ---- people
 
-    @rule(
+    @step(
         targets=(asked, transfers), payer=CUSTOMERS, payee=NUMBERS, amount=AMOUNTS, how=HOW,
         then=or_not(STOP), top_up=TOP_UP,
     )  # fmt: skip
@@ -98,7 +98,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             )
         return kept(it)
 
-    @rule(it=transfers, act=STOP, by=CUSTOMERS, top_up=TOP_UP, spent=st.booleans())
+    @step(it=transfers, act=STOP, by=CUSTOMERS, top_up=TOP_UP, spent=st.booleans())
     def follow_transfer(self, it: Asked, act: str, by: str, top_up: str, spent: bool) -> None:
         """It is asked back; staff decide."""
         transfer = self.model.transfers.get(it.made.id) if it.made else None
@@ -119,11 +119,13 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
                 self.collect_later(stop)
 
     def spend(self, name: str) -> None:
-        """Most of what somebody has leaves the wallet."""
-        left = self.books.left(name) // 100 * 100 - 3_000
-        self.cash_out(name, "zawadi" if name == "omari" else "omari", left, "once")
+        """As much as goes out at once, but for what it costs."""
+        most = self.market.tiers[self.model.people[name].tier].per_transaction_minor
+        amount = min(self.books.left(name) - 3_000 * self.scale, most)
+        amount -= amount % self.market.agents.step_minor
+        self.cash_out(name, "zawadi" if name == "omari" else "omari", amount, "once")
 
-    @rule(
+    @step(
         targets=(asked, vouchers_sent), payer=CUSTOMERS, payee=NO_WALLET, amount=AMOUNTS, how=HOW,
         then=or_not(VOUCHER), agent=AGENTS,
     )  # fmt: skip
@@ -137,7 +139,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             self.follow_voucher(it=it, act=then, agent=agent, by="chika", how=how)
         return kept(it)
 
-    @rule(it=vouchers_sent, act=VOUCHER, agent=AGENTS, by=CUSTOMERS, how=HOW)
+    @step(it=vouchers_sent, act=VOUCHER, agent=AGENTS, by=CUSTOMERS, how=HOW)
     def follow_voucher(self, it: Asked, act: Any, agent: str, by: str, how: str) -> None:
         voucher = self.vouchers.get(it.made.id) if it.made else None
         if voucher is None or by not in self.ids:
@@ -147,7 +149,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
         else:
             self.collect(agent, voucher, act, how)
 
-    @rule(
+    @step(
         name=st.sampled_from(NEW), agent=AGENTS,
         what=st.sampled_from(["registers", "registers", "is invited", "fetches"]),
     )  # fmt: skip
@@ -159,7 +161,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
         elif self.model.has_wallet(name):
             self.fetch(name)
 
-    @rule(target=on_way, name=NUMBERS, what=CHANGES)
+    @step(target=on_way, name=NUMBERS, what=CHANGES)
     def changes(self, name: str, what: str) -> Any:
         if name not in self.ids:
             return multiple()
@@ -168,7 +170,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
         self.change(name, what)
         return multiple()
 
-    @rule()
+    @step()
     def all_is_well(self) -> None:
         """Whoever may be active again is."""
         for name in self.ids:
@@ -179,7 +181,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     # ---- the counter
 
-    @rule(
+    @step(
         targets=(asked, transfers), agent=AGENTS, customer=NUMBERS, amount=AMOUNTS, how=HOW,
         then=or_not(STOP), top_up=TOP_UP,
     )  # fmt: skip
@@ -193,13 +195,13 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             )
         return kept(it)
 
-    @rule(targets=(asked, transfers), customer=CUSTOMERS, agent=AGENTS, amount=AMOUNTS, how=HOW)
+    @step(targets=(asked, transfers), customer=CUSTOMERS, agent=AGENTS, amount=AMOUNTS, how=HOW)
     def gives_cash(self, customer: str, agent: str, amount: int, how: str) -> Any:
         if customer not in self.ids:
             return multiple()
         return kept(self.cash_out(customer, agent, amount, how))
 
-    @rule(
+    @step(
         targets=(asked, codes_made), customer=CUSTOMERS, agent=AGENTS, amount=AMOUNTS, how=HOW,
         then=or_not(CODE),
     )  # fmt: skip
@@ -211,7 +213,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             self.follow_code(it=it, act=then, agent=agent, by="chika", how=how)
         return kept(it)
 
-    @rule(target=asked, it=codes_made, act=CODE, agent=AGENTS, by=CUSTOMERS, how=HOW)
+    @step(target=asked, it=codes_made, act=CODE, agent=AGENTS, by=CUSTOMERS, how=HOW)
     def follow_code(self, it: Asked, act: Any, agent: str, by: str, how: str) -> Any:
         made = self.withdrawals.get(it.made.id) if it.made else None
         if made is None or by not in self.ids:
@@ -223,11 +225,11 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     # ---- floats
 
-    @rule(target=asked, giver=AGENTS, taker=AGENTS, amount=AMOUNTS, how=HOW)
+    @step(target=asked, giver=AGENTS, taker=AGENTS, amount=AMOUNTS, how=HOW)
     def moves_float(self, giver: str, taker: str, amount: int, how: str) -> Any:
         return kept(self.move_float(giver, taker, amount, how))
 
-    @rule(
+    @step(
         target=requests, agent=st.sampled_from([*FLOATS, "neema", "neema"]), amount=AMOUNTS,
         how=HOW, then=or_not(REQUEST),
     )  # fmt: skip
@@ -237,7 +239,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             self.follow_request(asked_for=request, act=then, how=how)
         return kept(request)
 
-    @rule(target=asked, asked_for=requests, act=REQUEST, how=HOW)
+    @step(target=asked, asked_for=requests, act=REQUEST, how=HOW)
     def follow_request(self, asked_for: Request, act: str, how: str) -> Any:
         above = ABOVE[asked_for.agent] or "omari"
         if act != "refuse":
@@ -245,7 +247,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
         self.refuse_request(asked_for, above)
         return multiple()
 
-    @rule(agent=AGENTS, tomorrow=st.booleans())
+    @step(agent=AGENTS, tomorrow=st.booleans())
     def is_paid(self, agent: str, tomorrow: bool) -> None:
         """Commission of before this day; what accrued today is paid tomorrow."""
         if tomorrow:
@@ -254,13 +256,13 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     # ---- bills
 
-    @rule(targets=(asked, bills_paid), payer=CUSTOMERS, amount=AMOUNTS, how=HOW, says=SAYS)
+    @step(targets=(asked, bills_paid), payer=CUSTOMERS, amount=AMOUNTS, how=HOW, says=SAYS)
     def pays_a_bill(self, payer: str, amount: int, how: str, says: tuple[Outcome, ...]) -> Any:
         if payer not in self.ids:
             return multiple()
         return self.billed(self.pay_bill(payer, None, amount, how), says)
 
-    @rule(
+    @step(
         targets=(asked, bills_paid), agent=AGENTS, customer=NUMBERS, amount=AMOUNTS, how=HOW,
         says=SAYS,
     )  # fmt: skip
@@ -274,7 +276,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             self.follow_bill(it=it, says=says)
         return kept(it)
 
-    @rule(it=bills_paid, says=SAYS)
+    @step(it=bills_paid, says=SAYS)
     def follow_bill(self, it: Asked, says: tuple[Outcome, ...]) -> None:
         bill = self.bills.get(it.made.id) if it.made else None
         if bill:
@@ -283,13 +285,13 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     # ---- the bank
 
-    @rule(target=on_way, name=NUMBERS, minor=MINOR, then=or_not(ON_WAY))
+    @step(target=on_way, name=NUMBERS, minor=MINOR, then=or_not(ON_WAY))
     def pays_in(self, name: str, minor: int, then: str) -> Any:
         if name not in self.ids:
             return multiple()
         return self.sent_on(self.expect_deposit(name, minor), then)
 
-    @rule(target=on_way, agent=AGENTS, minor=MINOR, then=or_not(ON_WAY))
+    @step(target=on_way, agent=AGENTS, minor=MINOR, then=or_not(ON_WAY))
     def is_paid_out(self, agent: str, minor: int, then: str) -> Any:
         return self.sent_on(self.pay_out(agent, minor), then)
 
@@ -298,7 +300,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             self.follow_on_way(it=it, act=then)
         return kept(it)
 
-    @rule(it=on_way, act=ON_WAY)
+    @step(it=on_way, act=ON_WAY)
     def follow_on_way(self, it: OnWay, act: str) -> None:
         if act == "take back":
             self.take_back(it)
@@ -306,13 +308,13 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
         for _ in range(2 if act == "two lines" else 1):
             self.bank_line(it)
 
-    @rule(minor=st.sampled_from([-20_000, -1_000, 2_000, 20_000]))
+    @step(minor=st.sampled_from([-20_000, -1_000, 2_000, 20_000]))
     def operator_has(self, minor: int) -> None:
         self.operator_line(minor)
 
     # ---- the clock
 
-    @rule(by=STEPS, house_is_kept=st.booleans(), holds_run_out=SELDOM)
+    @step(by=STEPS, house_is_kept=st.booleans(), holds_run_out=SELDOM)
     def time_passes(self, by: timedelta, house_is_kept: bool, holds_run_out: bool) -> None:
         self.pass_time(by)
         if holds_run_out:
@@ -331,7 +333,7 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     def teardown(self) -> None:
         """At its end nothing is open, and the whole ledger keeps every rule."""
-        if hasattr(self, "postings_before"):
+        if self.sound:
             self.end_bills()
             self.model.now += timedelta(days=8)  # nothing stays open longer
             self.keep_house()

@@ -25,9 +25,10 @@ SEND: Bands = [
     {"up_to_minor": MOST, "fee_minor": 1_300},
 ]
 BILL: Bands = [{"up_to_minor": 10_000, "fee_minor": 500}, {"up_to_minor": MOST, "fee_minor": 1_000}]
-FREE: Bands = [
+CASH_IN: Bands = [  # the operator pays the agent for the small ones
     {"up_to_minor": 10_000, "fee_minor": 0, "commission_minor": 200},
-    {"up_to_minor": MOST, "fee_minor": 0, "commission_minor": 800},
+    {"up_to_minor": 30_000, "fee_minor": 0, "commission_minor": 800},
+    {"up_to_minor": MOST, "fee_minor": 900},
 ]
 
 
@@ -41,9 +42,9 @@ def dear(fee_minor: int) -> Bands:
 
 
 def small(payer: Payer) -> Market:
-    """With fees that the sender pays, or the receiver; then a deposit costs something too."""
+    """With fees that the sender pays, or the receiver; then no deposit is free."""
     market = markets.load("demo")
-    cash_in = FREE if payer == "sender" else dear(300)
+    cash_in = CASH_IN if payer == "sender" else dear(300)
     price_lists: dict[Operation, dict[str, Any]] = {
         "bill_payment": TAXED | {"bands": BILL},
         "agent_bill": SHARED | {"bands": BILL},
@@ -51,7 +52,7 @@ def small(payer: Payer) -> Market:
         "voucher": SHARED | {"bands": dear(900), "payer": payer},
         "cash_in": SHARED | {"bands": cash_in, "payer": payer},
         "cash_out": SHARED | {"bands": dear(700), "payer": payer},
-        "float_move": TAXED | {"bands": [{"up_to_minor": MOST, "fee_minor": 0}]},
+        "float_move": TAXED | {"bands": dear(100), "payer": payer},
     }
     stima = market.billers["stima"]
     product = stima.products[0].model_copy(update={"max_minor": MOST})

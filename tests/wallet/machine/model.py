@@ -121,7 +121,7 @@ class Model:
         self, operation: Operation, amount: int, agent: str | None = None
     ) -> tuple[Price, str]:
         """The fee, and who pays it."""
-        (tariff,) = self.market.tariffs[operation]
+        tariff = self.market.tariffs[operation][-1]
         if amount <= 0:
             raise Refused("amount_too_small")
         if amount > tariff.most_minor:

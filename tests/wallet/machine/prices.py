@@ -31,8 +31,8 @@ class Price:
 def price(
     market: Market, operation: Operation, amount: int, *, agent: bool = False, above: bool = False
 ) -> Price:
-    """Of an amount that the price list reaches."""
-    (tariff,) = market.tariffs[operation]
+    """Of an amount that the newest price list reaches."""
+    tariff = market.tariffs[operation][-1]
     band = next(band for band in tariff.bands if amount <= band.up_to_minor)
     bps = tariff.tax_in_fee_bps
     tax = floor(Fraction(band.fee_minor * bps, 10_000 + bps) + Fraction(1, 2))

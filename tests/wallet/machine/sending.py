@@ -14,13 +14,13 @@ from app.wallet.keys import derived_key, new_key
 from app.wallet.people import Person
 from app.wallet.transfers import sends, vouchers
 from app.wallet.transfers.records import TransferView
-from tests.wallet.customers import ID_NUMBER
 from tests.wallet.machine.base import Asked, Base, Typed
 from tests.wallet.machine.books import Refused
 from tests.wallet.machine.model import Movement, float_of
 from tests.wallet.machine.prices import Price
 
 CODE_TRIES, CODE_DIGITS, OPEN_MOST = 5, 8, 10
+PASSPORT = "A1234567"
 
 
 @dataclass(eq=False)
@@ -170,7 +170,8 @@ class Sending(Base):
             else:
                 person = people.register(
                     session, person_id=person_id, msisdn=self.number(name), name=name.title(),
-                    language="en", tier="tier0", currency="KES", now=self.now,
+                    language="en", tier=self.market.default_tier, currency=self.currency,
+                    now=self.now,
                 )  # fmt: skip
             return person, vouchers.collect_on_registration(session, self.market, person, self.now)
 
@@ -205,8 +206,8 @@ class Sending(Base):
             f"{agent} registers {name}",
             lambda s: registration.invite(
                 s, self.market, self.town.codes, agent=self.agent(s, agent),
-                msisdn=self.number(name), name=name.title(), id_kind="national_id",
-                id_number=ID_NUMBER, now=self.now,
+                msisdn=self.number(name), name=name.title(), id_kind="passport",
+                id_number=PASSPORT, now=self.now,
             ),
             model,
         )  # fmt: skip

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.wallet import ledger
 from app.wallet.keys import new_key
 from app.wallet.transfers import closing
 from app.wallet.trust import deposits, matching, payees, payouts
 from app.wallet.trust.payees import Payee
-from tests.wallet.machine.base import Base
+from tests.wallet.machine.base import CHECKER, MAKER, Base
 from tests.wallet.machine.books import OPERATOR, Refused
 from tests.wallet.machine.model import Movement, Transfer, float_of
-
-MAKER, CHECKER = "asha", "baraka"
 
 
 @dataclass(eq=False)
@@ -139,7 +135,7 @@ class Trust(Base):
         inbound = it.payout is None or it.state == "out"
 
         def real(session: Session) -> Any:
-            line_id = self._line(session, it.minor if inbound else -it.minor)
+            line_id = self.bank_line_of(session, it.minor if inbound else -it.minor)
             shown = matching.assign_reference(
                 session, line_id, it.reference, proposer=MAKER, now=self.now
             )
@@ -163,8 +159,8 @@ class Trust(Base):
         """The operator pays in, or the bank takes a charge."""
 
         def real(session: Session) -> Any:
-            own = payees.operator(session, "KES")
-            line_id = self._line(session, minor)
+            own = payees.operator(session, self.currency)
+            line_id = self.bank_line_of(session, minor)
             shown = matching.assign(session, line_id, own, proposer=MAKER, now=self.now)
             return matching.confirm(session, self.market, shown, checker=CHECKER, now=self.now)
 
@@ -217,17 +213,11 @@ class Trust(Base):
             raise Refused("person_suspended")
         if state == "invited":
             raise Refused("person_state")
+        if name in self.model.agents:
+            raise Refused("close_is_agent")
         if state == "closed" and not books.money[name]:
             raise Refused("person_closed")
         waits = [one for one in self.vouchers.values() if one.sender == name]
         waits += [one for one in self.stops if one.transfer.movement.payer == name]
         if books.held(name) or any(one.state == "open" for one in waits):
             raise Refused("close_has_holds")
-
-    def _line(self, session: Session, minor: int) -> str:
-        line_id, booked_on = f"line-{new_key()}", datetime.now(UTC).date()
-        ledger.record_bank_line(
-            session, line_id=line_id, amount_minor=minor, currency="KES", booked_on=booked_on,
-            maker=MAKER,
-        )  # fmt: skip
-        return line_id
