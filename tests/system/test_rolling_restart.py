@@ -111,7 +111,9 @@ def test_no_hop_is_lost_when_the_menus_change_under_load(
         release.write_text(NOW)
         os.kill(process.pid, signal.SIGHUP)  # new processes start, the old ones finish and go
         time.sleep(LOAD_SECONDS - SWITCH_AFTER_SECONDS)
-        wait_for(lambda: any(c.versions[VERSION] for c in callers), 30, "a session of the new menus")
+        wait_for(
+            lambda: any(c.versions[VERSION] for c in callers), 30, "a session of the new menus"
+        )
         over.set()
         for future in running:
             future.result(30)
