@@ -94,6 +94,7 @@ def confirm(
         return outcome(session, intent.subject)
     agent = _agent(session, quote)
     if agent is None:
+        person = people.locked_for_payment(session, person.id)
         people.refuse_inactive(person)
     breaker.refuse_unless_open_for_business(session, quote.biller)
     expires_at = now + timedelta(seconds=market.hold_seconds)

@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session
 
 from app import bell
 from app.billers import expiry, payments, resolution
 from app.billers.payments import PaymentView
 from app.db import Database
 from app.errors import DomainError
-from app.wallet import intents
+from app.wallet import intents, people
 from app.wallet.keys import new_key
 from tests.billers.stage import AMOUNT, BALANCE, FEE, Stage, now
 
@@ -55,6 +56,22 @@ def test_the_same_intent_again_gives_the_first_payment(stage: Stage) -> None:
     late = now() + timedelta(hours=1)
     assert stage.confirm(person, agreed, intent, at=late).id == first.id
     assert stage.balance(person).held_minor == AMOUNT + FEE
+
+
+def test_who_was_suspended_meanwhile_pays_nothing(stage: Stage) -> None:
+    """The menu has read the person before: staff may have been quicker."""
+    person, agreed = stage.person(), stage.quote()
+    intent = stage.intent(person, agreed)
+
+    def pay(session: Session) -> PaymentView:
+        seen = people.get(session, person.id)
+        stage.db.transact(lambda s: people.suspend(s, person.id, now()))
+        return payments.confirm(
+            session, stage.market, intent_id=intent, person=seen, quote=agreed, now=now()
+        )
+
+    assert refusal(lambda: stage.db.transact(pay)).code == "person_suspended"
+    assert stage.balance(person).held_minor == 0
 
 
 def test_sixteen_confirmations_at_once_make_one_payment(stage: Stage) -> None:

@@ -140,7 +140,9 @@ class Floats(Base):
                 one.paid[until] = minor
                 one.accruals = [accrual for accrual in one.accruals if accrual.at >= until]
                 self.model.tell(paid, "commission_paid", agent)
-            assert paid is None or paid.amount_minor == one.paid[until]
+            if paid is None:
+                raise Refused("paid before")
+            assert paid.amount_minor == one.paid[until]
             self.model.rose(agent)
 
         self.same(

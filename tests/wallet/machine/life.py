@@ -34,7 +34,6 @@ STEPS = st.sampled_from(
      timedelta(days=1), timedelta(days=8)]
 )  # fmt: skip
 SELDOM = st.sampled_from([False, False, True])
-NOTHING = ""
 STOP = st.sampled_from(["ask", "approve", "approve", "collect", "refuse", "another asks"])
 TOP_UP = st.sampled_from(["nothing", "some", "the rest", "the rest", "too much"])
 VOUCHER = st.sampled_from(
@@ -49,15 +48,16 @@ CHANGES = st.sampled_from(
     [*sorted(set(TIER.values())), "suspend", "resume", "sleep", "wake", "close", "shut the counter",
      "open the counter"]
 )  # fmt: skip
+Acts = list[str]
 PAID, REFUSED, UNKNOWN = Outcome.PAID, Outcome.REFUSED, Outcome.UNKNOWN
 SAYS = st.sampled_from(
     [(), (PAID,), (REFUSED,), (UNKNOWN,), (UNKNOWN, PAID), (PAID, REFUSED), (REFUSED, PAID)]
 )
 
 
-def or_not(acts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """What comes at once after, or nothing."""
-    return st.one_of(st.just(NOTHING), acts, acts)
+def at_once(acts: st.SearchStrategy[str]) -> st.SearchStrategy[Acts]:
+    """What comes of it in the same step."""
+    return st.lists(acts, max_size=2)
 
 
 def kept(it: Any) -> Any:
@@ -86,16 +86,16 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     @step(
         targets=(asked, transfers), payer=CUSTOMERS, payee=NUMBERS, amount=AMOUNTS, how=HOW,
-        then=or_not(STOP), top_up=TOP_UP,
+        then=at_once(STOP), top_up=TOP_UP,
     )  # fmt: skip
-    def sends(self, payer: str, payee: str, amount: int, how: str, then: str, top_up: str) -> Any:
+    def sends(self, payer: str, payee: str, amount: int, how: str, then: Acts, top_up: str) -> Any:
         if payer not in self.ids:
             return multiple()
         it = self.send(payer, payee, amount, how)
-        if it and then:
-            self.follow_transfer(
-                it=it, act=then, by="chika", top_up=top_up, spent=then == "collect"
-            )
+        if it:
+            for act in then:
+                spent = act == "collect"
+                self.follow_transfer(it=it, act=act, by="chika", top_up=top_up, spent=spent)
         return kept(it)
 
     @step(it=transfers, act=STOP, by=CUSTOMERS, top_up=TOP_UP, spent=st.booleans())
@@ -127,27 +127,28 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     @step(
         targets=(asked, vouchers_sent), payer=CUSTOMERS, payee=NO_WALLET, amount=AMOUNTS, how=HOW,
-        then=or_not(VOUCHER), agent=AGENTS,
+        then=at_once(VOUCHER), agent=AGENTS,
     )  # fmt: skip
     def sends_a_voucher(
-        self, payer: str, payee: str, amount: int, how: str, then: str, agent: str
+        self, payer: str, payee: str, amount: int, how: str, then: Acts, agent: str
     ) -> Any:
         if payer not in self.ids:
             return multiple()
         it = self.send_voucher(payer, payee, amount, how)
-        if it and then:
-            self.follow_voucher(it=it, act=then, agent=agent, by="chika", how=how)
+        if it:
+            for act in then:
+                self.follow_voucher(it=it, act=act, agent=agent, by="chika", how=how)
         return kept(it)
 
-    @step(it=vouchers_sent, act=VOUCHER, agent=AGENTS, by=CUSTOMERS, how=HOW)
-    def follow_voucher(self, it: Asked, act: Any, agent: str, by: str, how: str) -> None:
+    @step(target=asked, it=vouchers_sent, act=VOUCHER, agent=AGENTS, by=CUSTOMERS, how=HOW)
+    def follow_voucher(self, it: Asked, act: Any, agent: str, by: str, how: str) -> Any:
         voucher = self.vouchers.get(it.made.id) if it.made else None
         if voucher is None or by not in self.ids:
-            return
-        if "cancel" in act:
-            self.cancel_voucher(voucher, voucher.sender if act == "cancel" else by)
-        else:
-            self.collect(agent, voucher, act, how)
+            return multiple()
+        if "cancel" not in act:
+            return kept(self.collect(agent, voucher, act, how))
+        self.cancel_voucher(voucher, voucher.sender if act == "cancel" else by)
+        return multiple()
 
     @step(
         name=st.sampled_from(NEW), agent=AGENTS,
@@ -183,16 +184,16 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     @step(
         targets=(asked, transfers), agent=AGENTS, customer=NUMBERS, amount=AMOUNTS, how=HOW,
-        then=or_not(STOP), top_up=TOP_UP,
+        then=at_once(STOP), top_up=TOP_UP,
     )  # fmt: skip
     def takes_cash(
-        self, agent: str, customer: str, amount: int, how: str, then: str, top_up: str
+        self, agent: str, customer: str, amount: int, how: str, then: Acts, top_up: str
     ) -> Any:
         it = self.cash_in(agent, customer, amount, how)
-        if it and then:
-            self.follow_transfer(
-                it=it, act=then, by="chika", top_up=top_up, spent=then == "collect"
-            )
+        if it:
+            for act in then:
+                spent = act == "collect"
+                self.follow_transfer(it=it, act=act, by="chika", top_up=top_up, spent=spent)
         return kept(it)
 
     @step(targets=(asked, transfers), customer=CUSTOMERS, agent=AGENTS, amount=AMOUNTS, how=HOW)
@@ -203,14 +204,15 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     @step(
         targets=(asked, codes_made), customer=CUSTOMERS, agent=AGENTS, amount=AMOUNTS, how=HOW,
-        then=or_not(CODE),
+        then=at_once(CODE),
     )  # fmt: skip
-    def makes_a_code(self, customer: str, agent: str, amount: int, how: str, then: str) -> Any:
+    def makes_a_code(self, customer: str, agent: str, amount: int, how: str, then: Acts) -> Any:
         if customer not in self.ids:
             return multiple()
         it = self.make_code(customer, agent, amount, how)
-        if it and then:
-            self.follow_code(it=it, act=then, agent=agent, by="chika", how=how)
+        if it:
+            for act in then:
+                self.follow_code(it=it, act=act, agent=agent, by="chika", how=how)
         return kept(it)
 
     @step(target=asked, it=codes_made, act=CODE, agent=AGENTS, by=CUSTOMERS, how=HOW)
@@ -231,12 +233,13 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     @step(
         target=requests, agent=st.sampled_from([*FLOATS, "neema", "neema"]), amount=AMOUNTS,
-        how=HOW, then=or_not(REQUEST),
+        how=HOW, then=at_once(REQUEST),
     )  # fmt: skip
-    def asks_for_float(self, agent: str, amount: int, how: str, then: str) -> Any:
+    def asks_for_float(self, agent: str, amount: int, how: str, then: Acts) -> Any:
         request = self.request(agent, amount)
-        if request and then:
-            self.follow_request(asked_for=request, act=then, how=how)
+        if request:
+            for act in then:
+                self.follow_request(asked_for=request, act=act, how=how)
         return kept(request)
 
     @step(target=asked, asked_for=requests, act=REQUEST, how=HOW)
@@ -285,19 +288,20 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
 
     # ---- the bank
 
-    @step(target=on_way, name=NUMBERS, minor=MINOR, then=or_not(ON_WAY))
-    def pays_in(self, name: str, minor: int, then: str) -> Any:
+    @step(target=on_way, name=NUMBERS, minor=MINOR, then=at_once(ON_WAY))
+    def pays_in(self, name: str, minor: int, then: Acts) -> Any:
         if name not in self.ids:
             return multiple()
         return self.sent_on(self.expect_deposit(name, minor), then)
 
-    @step(target=on_way, agent=AGENTS, minor=MINOR, then=or_not(ON_WAY))
-    def is_paid_out(self, agent: str, minor: int, then: str) -> Any:
+    @step(target=on_way, agent=AGENTS, minor=MINOR, then=at_once(ON_WAY))
+    def is_paid_out(self, agent: str, minor: int, then: Acts) -> Any:
         return self.sent_on(self.pay_out(agent, minor), then)
 
-    def sent_on(self, it: OnWay | None, then: str) -> Any:
-        if it and then:
-            self.follow_on_way(it=it, act=then)
+    def sent_on(self, it: OnWay | None, then: Acts) -> Any:
+        if it:
+            for act in then:
+                self.follow_on_way(it=it, act=act)
         return kept(it)
 
     @step(it=on_way, act=ON_WAY)

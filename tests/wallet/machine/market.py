@@ -12,9 +12,9 @@ from app.markets.tariffs import Operation, Payer, Tariff
 
 Bands = list[dict[str, int]]
 TIERS = {
-    "tier0": (30_000, 45_000, 90_000, 100_000),
+    "tier0": (30_000, 45_000, 90_000, 80_000),
     "tier1": (60_000, 90_000, 200_000, 150_000),
-    "tier2": (100_000, 150_000, 300_000, 250_000),
+    "tier2": (100_000, 150_000, 500_000, 250_000),
 }
 MOST = 100_000  # the highest band
 TAXED: dict[str, Any] = {"effective_from": date(2020, 1, 1), "tax_in_fee_bps": 1500}

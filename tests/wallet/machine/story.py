@@ -6,6 +6,7 @@ multiples of one that costs something in that market.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,12 +21,15 @@ DAY = timedelta(days=1)
 def tell(life: Life, unit: int) -> None:
     """Play it; what each step comes to is compared by the steps themselves."""
     life.open()
-    for chapter in (_sends, _stops, _vouchers, _counter, _codes, _floats, _bills, _bank, _earns):
+    chapters = (
+        _sends, _stops, _vouchers, _counter, _codes, _floats, _bills, _bank, _changes, _earns,
+    )  # fmt: skip
+    for chapter in chapters:
         for name, least in (("baraka", 3), ("chika", 6)):
             if life.books.left(name) < least * unit:
-                assert life.pays_in(name=name, minor=2 * unit, then="line")
+                assert life.pays_in(name=name, minor=2 * unit, then=["line"])
         chapter(life, unit)
-    _ends(life)
+    _ends(life, unit)
     life.teardown()
 
 
@@ -39,7 +43,7 @@ def _send(life: Life, payer: str, payee: str, amount: int, **more: Any) -> Asked
     return _done(
         life.sends(
             payer=payer, payee=payee, amount=amount,
-            **{"how": "once", "then": "", "top_up": "nothing", **more},
+            **{"how": "once", "then": [], "top_up": "nothing", **more},
         )
     )  # fmt: skip
 
@@ -48,15 +52,15 @@ def _cash_in(life: Life, agent: str, customer: str, amount: int, **more: Any) ->
     return _done(
         life.takes_cash(
             agent=agent, customer=customer, amount=amount,
-            **{"how": "once", "then": "", "top_up": "nothing", **more},
+            **{"how": "once", "then": [], "top_up": "nothing", **more},
         )
     )  # fmt: skip
 
 
-def _voucher(life: Life, payer: str, payee: str, amount: int, then: str = "") -> Asked:
+def _voucher(life: Life, payer: str, payee: str, amount: int, then: Sequence[str] = ()) -> Asked:
     return _done(
         life.sends_a_voucher(
-            payer=payer, payee=payee, amount=amount, how="again", then=then, agent="neema"
+            payer=payer, payee=payee, amount=amount, how="again", then=list(then), agent="neema"
         )
     )
 
@@ -70,25 +74,41 @@ def _sends(life: Life, unit: int) -> None:
 
 def _stops(life: Life, unit: int) -> None:
     life.operator_has(minor=20_000 * life.scale)
-    _send(life, "baraka", "amina", unit, then="refuse")
-    _send(life, "baraka", "amina", unit, then="approve")
+    _send(life, "baraka", "amina", unit, then=["refuse", "refuse", "approve", "another asks"])
+    _send(life, "baraka", "amina", unit, then=["approve", "approve", "refuse", "ask"])
     life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
-    short = _send(life, "baraka", "dalila", unit, then="collect", top_up="the rest")
+    short = _send(life, "baraka", "dalila", unit, then=["collect"], top_up="the rest")
     stop = life.stop_of(life.model.transfers[short.made.id])
     assert stop
     assert stop.top_up > stop.collected
-    _cash_in(life, "neema", "dalila", unit)
-    life.follow_transfer(it=short, act="collect", by="chika", top_up="nothing", spent=False)
-    assert stop.collected
-    _send(life, "chika", "amina", unit, then="ask")
+    for _ in range(3):
+        _cash_in(life, "neema", "dalila", unit)
+        life.follow_transfer(it=short, act="collect", by="chika", top_up="nothing", spent=False)
+    assert stop.collected == stop.top_up
+    _send(life, "chika", "amina", unit, then=["ask"])
     life.time_passes(by=3 * DAY, house_is_kept=True, holds_run_out=True)
 
 
 def _vouchers(life: Life, unit: int) -> None:
     life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
-    _voucher(life, "baraka", "faraja", unit, then="cancel")
-    it = _voucher(life, "chika", "faraja", unit, then="wrong code")
-    life.follow_voucher(it=it, act="right code", agent="neema", by="chika", how="at once")
+    tiers = life.market.tiers
+    most = tiers["tier2"].per_transaction_minor
+    fits = tiers[life.market.default_tier].balance_minor
+    if fits < most < life.books.left("chika"):  # more than fits stays open
+        _voucher(life, "chika", "hawa", most)
+        for what in ("registers", "fetches"):
+            life.newcomer(name="hawa", agent="neema", what=what)
+        assert not life.books.money["hawa"]
+        assert life.pays_in(name="chika", minor=3 * unit, then=["line"])
+    _voucher(
+        life, "baraka", "faraja", unit, then=["another cancels", "cancel", "cancel", "no code"]
+    )
+    it = _voucher(life, "chika", "faraja", unit, then=["wrong code"])
+    pay_out: dict[str, Any] = {"it": it, "act": "right code", "agent": "neema", "by": "chika"}
+    first, second = (life.follow_voucher(**pay_out, how="later") for _ in range(2))
+    for one in (first, second, first):
+        life.confirm_or_repeat(it=one, how="at once")
+    life.follow_voucher(**{**pay_out, "act": "cancel"}, how="once")
     _voucher(life, "chika", "gaspar", unit)
     life.newcomer(name="gaspar", agent="neema", what="registers")
     assert life.books.money["gaspar"]
@@ -100,12 +120,12 @@ def _vouchers(life: Life, unit: int) -> None:
 
 
 def _counter(life: Life, unit: int) -> None:
-    _cash_in(life, "omari", "baraka", unit, then="refuse")
-    _cash_in(life, "omari", "baraka", unit, then="approve")
+    _cash_in(life, "omari", "baraka", unit, then=["refuse"])
+    _cash_in(life, "omari", "baraka", unit, then=["approve"])
     _cash_in(life, "zawadi", "chika", 2 * unit)
     life.operator_has(minor=20_000 * life.scale)
     life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
-    short = _cash_in(life, "omari", "dalila", unit, then="collect", top_up="the rest")
+    short = _cash_in(life, "omari", "gaspar", unit, then=["collect"], top_up="the rest")
     stop = life.stop_of(life.model.transfers[short.made.id])
     assert stop
     assert stop.top_up
@@ -116,22 +136,29 @@ def _counter(life: Life, unit: int) -> None:
 def _codes(life: Life, unit: int) -> None:
     life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
 
-    def make(then: str) -> Asked:
+    def make(*then: str) -> Asked:
         return _done(
-            life.makes_a_code(customer="chika", agent="neema", amount=unit, how="again", then=then)
+            life.makes_a_code(
+                customer="chika", agent="neema", amount=unit, how="again", then=list(then)
+            )
         )
 
-    make("cancel")
-    it = make("wrong code")
-    paid = life.follow_code(it=it, act="right code", agent="neema", by="chika", how="at once")
-    life.confirm_or_repeat(it=_done(paid), how="again")
-    make("")
+    make("no code", "another cancels", "cancel", "cancel")
+    redeem: dict[str, Any] = {"act": "right code", "agent": "neema", "by": "chika", "how": "later"}
+    for end in ("pay out", "cancel"):
+        it = make("wrong code")
+        first, second = (life.follow_code(it=it, **redeem) for _ in range(2))
+        if end == "cancel":
+            life.follow_code(it=it, **{**redeem, "act": "cancel"})
+        for one in (first, second, first):
+            life.confirm_or_repeat(it=one, how="at once")
+    make()
     life.time_passes(by=timedelta(minutes=11), house_is_kept=True, holds_run_out=True)
 
 
 def _floats(life: Life, unit: int) -> None:
     _done(life.moves_float(giver="zawadi", taker="omari", amount=unit, how="at once"))
-    for then in ("grant", "refuse", ""):
+    for then in (["another grants", "grant", "refuse"], ["refuse", "refuse", "grant"], []):
         assert life.asks_for_float(agent="neema", amount=unit, how="again", then=then)
     life.time_passes(by=2 * DAY, house_is_kept=True, holds_run_out=False)
 
@@ -151,9 +178,9 @@ def _bills(life: Life, unit: int) -> None:
 
 def _bank(life: Life, unit: int) -> None:
     for name in ("neema", "dalila"):
-        for then in ("line", "take back"):
+        for then in (["two lines", "take back"], ["take back", "take back", "line"]):
             assert life.pays_in(name=name, minor=unit, then=then)
-    for then in ("line", "two lines", "take back"):
+    for then in (["line", "take back"], ["two lines", "line"], ["take back", "line", "take back"]):
         assert life.is_paid_out(agent="zawadi", minor=unit, then=then)
     life.operator_has(minor=-1_000 * life.scale)
 
@@ -162,7 +189,7 @@ def _earns(life: Life, unit: int) -> None:
     """Commission that was paid already is taken back, and the next payout gives it back."""
     _to_the_end_of_a_period(life)
     life.is_paid(agent="neema", tomorrow=False)
-    wrong = _cash_in(life, "neema", "baraka", unit, then="ask")
+    wrong = _cash_in(life, "neema", "baraka", unit, then=["ask"])
     life.time_passes(by=timedelta(hours=3), house_is_kept=True, holds_run_out=False)
     for agent in ("zawadi", "neema", "neema"):
         life.is_paid(agent=agent, tomorrow=False)
@@ -180,9 +207,58 @@ def _earns(life: Life, unit: int) -> None:
         life.is_paid(agent=agent, tomorrow=False)
 
 
-def _ends(life: Life) -> None:
-    for what in ("suspend", "resume", "sleep", "wake", "close"):
-        it = life.changes(name="dalila", what=what)
+def _changes(life: Life, unit: int) -> None:
+    """Who was fit when it was shown and is not any more when it is confirmed."""
+    shown: list[tuple[Any, str]] = [
+        (_send_later(life, unit), "chika"),
+        (_send_later(life, unit), "omari"),
+        (_cash_later(life, unit), "omari"),
+        (_cash_later(life, unit), "neema"),
+    ]
+    for it, name in shown:
+        life.changes(name=name, what="suspend")
+        life.confirm_or_repeat(it=it, how="again")
+        assert it.made is None
+        life.all_is_well()
+    life.changes(name="neema", what="shut the counter")
+    life.confirm_or_repeat(it=shown[2][0], how="once")
+    life.all_is_well()
+    for it, _ in shown:
+        life.confirm_or_repeat(it=it, how="at once")
+        _done(it)
+
+
+def _send_later(life: Life, unit: int) -> Any:
+    return life.sends(
+        payer="chika", payee="omari", amount=unit, how="later", then=[], top_up="nothing"
+    )
+
+
+def _cash_later(life: Life, unit: int) -> Any:
+    return life.takes_cash(
+        agent="neema", customer="omari", amount=unit, how="later", then=[], top_up="nothing"
+    )
+
+
+def _may_come_back(life: Life, unit: int) -> None:
+    """A wallet stays open while something may come back into it."""
+    life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
+    while life.books.left("dalila") < 3 * unit:
+        _cash_in(life, "neema", "dalila", unit)
+    it = _voucher(life, "dalila", "faraja", unit)
+    life.changes(name="dalila", what="close")
+    life.follow_voucher(it=it, act="cancel", agent="neema", by="chika", how="once")
+    it = _send(life, "dalila", "baraka", unit, then=["ask"])
+    life.changes(name="dalila", what="close")
+    assert life.books.money["dalila"]
+    life.follow_transfer(it=it, act="refuse", by="chika", top_up="nothing", spent=False)
+
+
+def _ends(life: Life, unit: int) -> None:
+    for what in ("suspend", "resume", "sleep", "wake"):
+        life.changes(name="dalila", what=what)
+    _may_come_back(life, unit)
+    it = life.changes(name="dalila", what="close")
     life.follow_on_way(it=it, act="two lines")
     life.follow_on_way(it=life.changes(name="dalila", what="close"), act="take back")
     assert life.books.money["dalila"]
