@@ -26,7 +26,7 @@ from app.ussd.menus.services import Services
 from app.ussd.session import SessionStore
 from app.wallet.codes import Codes
 from app.wallet.pins import Pins
-from app.web import callbacks, status
+from app.web import billers, callbacks, status
 
 BODY_BYTES_MOST = 64 * 1024
 # A hop ends within two seconds whatever the database does; the rest is for the way and the session.
@@ -112,6 +112,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MOST
     app.extensions["kibanda"] = runtime
     app.register_blueprint(callbacks.blueprint(runtime))
+    app.register_blueprint(billers.blueprint(runtime))
     app.register_blueprint(status.blueprint(runtime))
     cli.register(app)
     if runtime.settings.trusted_proxies:

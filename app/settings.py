@@ -22,13 +22,18 @@ SECRET_MIN_CHARS = 32
 
 
 class BillerCredentials(BaseModel):
-    """Where a biller's API is and who we are there."""
+    """Where a biller is and who we are there.
+
+    `url` begins with https://, tls:// (ISO 8583) or file:// (a folder for the day's files), in the
+    demo also with http:// and tcp://. `webhook_secret` signs what the biller tells us by itself.
+    """
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
     url: str
     username: str
     api_key: SecretStr
+    webhook_secret: SecretStr = SecretStr("")
 
 
 class Settings(BaseSettings):
@@ -77,7 +82,8 @@ class Settings(BaseSettings):
     at_sender_id: str = Field("", description="sender name of our SMS; empty: the account's own")
     biller_credentials: dict[str, BillerCredentials] = Field(
         default_factory=dict,
-        description="JSON: biller code to its `url`, `username` and `api_key`",
+        description="JSON: a biller's `credentials` in the market file, else its code, to `url`,"
+        " `username`, `api_key` and, where it calls back, `webhook_secret`",
     )
     web_threads: int = Field(16, ge=2, le=256, description="threads of one web process")
     web_workers: int = Field(2, ge=1, le=64, description="web processes")

@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from sandbox import create_app
 from sandbox.settings import Settings, SettingsError, from_environment
 
-_THREADS = 64
+_THREADS = 256  # of which silent billers hold up to 32 each
 _STOP_SECONDS = 4
 
 

@@ -2,9 +2,14 @@
 
 from flask import Flask
 
-from sandbox import bank_http, biller_http, gateway_sms, page, phones
+from sandbox import bank_http, gateway_sms, page, phones
 from sandbox.bank import Bank
-from sandbox.biller import Biller
+from sandbox.billers import counter
+from sandbox.billers.agenda import Agenda
+from sandbox.billers.customers import Country
+from sandbox.billers.families import open_all
+from sandbox.billers.family import World
+from sandbox.billers.kinds import kinds_of
 from sandbox.delivery import DeliveryReports
 from sandbox.events import Events
 from sandbox.faults import FaultBook
@@ -25,20 +30,12 @@ def create_app(settings: Settings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's provider has it, its base class not
 
     events = Events()
-    faults = FaultBook(settings.billers, lambda: events.publish("faults", None))
+    kinds = {code: kinds_of(account) for code, account in settings.billers.items()}
+    faults = FaultBook(kinds, lambda: events.publish("faults", None))
     messages = Messages(Journal(settings.data / "sms.jsonl"), events)
     screens = Journal(settings.data / "screens.jsonl")
     operator = Operator(settings)
-    billers = {
-        code: Biller(
-            code,
-            account,
-            Journal(settings.data / f"biller-{code}.jsonl"),
-            faults,
-            settings.region,
-        )
-        for code, account in settings.billers.items()
-    }
+    billers = open_all(settings.billers, _world(settings, faults, events))
 
     def new_handset(msisdn: str) -> Handset:
         return Handset(
@@ -56,7 +53,23 @@ def create_app(settings: Settings) -> Flask:
         Journal(settings.data / "bank.jsonl"), settings.bank_currency, settings.bank_opening
     )
     app.register_blueprint(bank_http.blueprint(bank))
-    app.register_blueprint(biller_http.blueprint(billers, faults, events))
+    app.register_blueprint(counter.blueprint(billers, faults, events))
     app.register_blueprint(phones.blueprint(phones.Phones(new_handset), messages, screens))
     app.register_blueprint(page.blueprint(settings, faults, events, billers))
     return app
+
+
+def _world(settings: Settings, faults: FaultBook, events: Events) -> World:
+    country = Country(
+        region=settings.region,
+        timezone=settings.timezone,
+        currency=settings.bank_currency,
+        exponent=settings.exponent,
+    )
+    return World(
+        data=settings.data,
+        country=country,
+        faults=faults,
+        agenda=Agenda(),
+        changed=lambda code: events.publish("sales", {"biller": code}),
+    )

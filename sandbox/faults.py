@@ -6,13 +6,14 @@ request is taken, in the order in which they were added.
 
 import itertools
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 LONGEST_SECONDS = 3600.0
 MOST_TIMES = 1_000_000
-BILLER_CALLS = ("transaction", "inquiry", "all")
+BILLER_CALLS = ("transaction", "inquiry", "status", "reversal", "all")
+_OF_TRANSACTIONS = ("status", "reversal")  # a transaction's own calls, hit with it
 
 
 class Kind(NamedTuple):
@@ -22,18 +23,6 @@ class Kind(NamedTuple):
     seconds: float = 0.0
 
 
-BILLER_KINDS = {
-    "no_answer": Kind("Never answers, sells nothing"),
-    "slow": Kind("Answers after 5 seconds", 5.0),
-    "lost_reply": Kind("Sells, but the answer is lost"),
-    "refuse": Kind("Refuses the payment"),
-    "http_400": Kind("A proxy answers 400"),
-    "http_500": Kind("A proxy answers 500"),
-    "late_success": Kind("Pending, sold after 20 seconds", 20.0),
-    "late_refusal": Kind("Pending, refused after 20 seconds", 20.0),
-    "wrong_body": Kind("Answers nonsense"),
-    "refuse_after_lost_reply": Kind("Sells, loses the answer, then says duplicate"),
-}
 SMS_KINDS = {
     "down": Kind("The gateway is down"),
     "http_500": Kind("The gateway answers 500"),
@@ -77,8 +66,8 @@ class Fault:
 class FaultBook:
     """The faults in force; safe for threads. `changed` is called after every change."""
 
-    def __init__(self, billers: Collection[str], changed: Callable[[], None]) -> None:
-        self._kinds = {f"biller:{code}": BILLER_KINDS for code in billers}
+    def __init__(self, billers: Mapping[str, dict[str, Kind]], changed: Callable[[], None]) -> None:
+        self._kinds = {f"biller:{code}": kinds for code, kinds in billers.items()}
         self._kinds |= {"sms": SMS_KINDS, "ussd": USSD_KINDS}
         self._faults: dict[int, Fault] = {}
         self._ids = itertools.count(1)
@@ -166,7 +155,9 @@ class FaultBook:
 
 
 def _is_on(fault: Fault, call: str) -> bool:
-    return not call or fault.on in (call, "all")
+    if not call or fault.on in (call, "all"):
+        return True
+    return fault.on == "transaction" and call in _OF_TRANSACTIONS
 
 
 def _is_number(value: object, kind: Any) -> bool:

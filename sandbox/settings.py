@@ -7,15 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import phonenumbers
+
+from sandbox.billers.accounts import (
+    AccountsError,
+    BillerAccount,
+    from_billers,
+    from_credentials,
+)
 
 # Facts of the operator (contracts: 180 s a session, 15 s for our answer). A test may shorten them;
 # nobody may lengthen them, since a gateway more patient than the real one would hide our faults.
 LONGEST_SESSION_SECONDS = 180.0
 LONGEST_ANSWER_SECONDS = 15.0
 
-
+DEMO_CREDENTIALS = '{"stima": {"username": "kibanda", "api_key": "demo-stima-key"}}'
 DEMO_PEOPLE = (
     ("Amina Wanjiru", "+254711000001"),
     ("Juma Otieno", "+254711000002"),
@@ -26,14 +34,6 @@ DEMO_PEOPLE = (
 
 class SettingsError(Exception):
     """A variable of the environment that the sandbox cannot start with; the text names it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BillerAccount:
-    """Our account at one biller, as the biller knows it."""
-
-    username: str
-    api_key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,8 @@ class Settings:
     service_code: str = "*384*123#"
     region: str = "KE"
     people: tuple[tuple[str, str], ...] = DEMO_PEOPLE
+    timezone: str = "Africa/Nairobi"
+    exponent: int = 2
     bank_currency: str = "KES"
     bank_opening: Decimal = Decimal("0.00")
     session_seconds: float = LONGEST_SESSION_SECONDS
@@ -72,10 +74,12 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Settings:
         at_username=environ.get("AT_USERNAME", "sandbox"),
         at_api_key=environ.get("AT_API_KEY", "demo-at-key"),
         sender_id=environ.get("AT_SENDER_ID", "KIBANDA"),
-        billers=_billers(environ.get("BILLER_CREDENTIALS")),
+        billers=_billers(environ),
         service_code=environ.get("SANDBOX_SERVICE_CODE", "*384*123#"),
         region=_region(environ.get("SANDBOX_REGION", "KE")),
         people=_people(environ.get("SANDBOX_PEOPLE")),
+        timezone=_timezone(environ.get("SANDBOX_TIMEZONE", "Africa/Nairobi")),
+        exponent=_exponent(environ.get("SANDBOX_EXPONENT", "2")),
         bank_currency=environ.get("SANDBOX_BANK_CURRENCY", "KES"),
         bank_opening=_opening(environ.get("SANDBOX_BANK_OPENING", "0.00")),
         session_seconds=_seconds(environ, "SANDBOX_SESSION_SECONDS", LONGEST_SESSION_SECONDS),
@@ -122,14 +126,28 @@ def _people(value: str | None) -> tuple[tuple[str, str], ...]:
         raise SettingsError(f"SANDBOX_PEOPLE must be JSON like {shape}") from error
 
 
-def _billers(value: str | None) -> dict[str, BillerAccount]:
-    if not value:
-        return {"stima": BillerAccount(username="kibanda", api_key="demo-stima-key")}
+def _billers(environ: Mapping[str, str]) -> dict[str, BillerAccount]:
+    """SANDBOX_BILLERS, or else Kibanda's own credentials as so many sellers of electricity."""
+    name = "SANDBOX_BILLERS" if environ.get("SANDBOX_BILLERS") else "BILLER_CREDENTIALS"
     try:
-        return {
-            code: BillerAccount(username=str(entry["username"]), api_key=str(entry["api_key"]))
-            for code, entry in json.loads(value).items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        shape = '{"code": {"username": …, "api_key": …}}'
-        raise SettingsError(f"BILLER_CREDENTIALS must be JSON like {shape}") from error
+        if name == "SANDBOX_BILLERS":
+            return from_billers(environ[name])
+        return from_credentials(environ.get(name) or DEMO_CREDENTIALS)
+    except AccountsError as error:
+        raise SettingsError(f"{name}: {error}") from error
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError) as error:
+        raise SettingsError(
+            f"SANDBOX_TIMEZONE must be a time zone like Africa/Nairobi, not {value!r}"
+        ) from error
+    return value
+
+
+def _exponent(value: str) -> int:
+    if value not in ("0", "2"):
+        raise SettingsError(f"SANDBOX_EXPONENT must be 0 or 2, not {value!r}")
+    return int(value)

@@ -1,6 +1,7 @@
-"""Bad luck on the wire: a connection that closes without an answer, or is held in silence.
+"""Bad luck on the wire: a connection that closes without an answer or in the middle of one, or is
+held in silence.
 
-Both need the real socket, which gunicorn hands over in the WSGI environment; no other server has
+All need the real socket, which gunicorn hands over in the WSGI environment; no other server has
 it.
 """
 
@@ -22,6 +23,16 @@ def close_without_answer() -> Response:
     with contextlib.suppress(OSError):  # the client was quicker to leave
         client.shutdown(socket.SHUT_RDWR)
     return Response(status=204, headers={"Connection": "close"})
+
+
+def cut_in_half(answer: Response) -> Response:
+    """Send the head and half of the body, then cut the connection."""
+    body = answer.get_data()
+    head = f"HTTP/1.1 {answer.status}\r\n{answer.headers}".encode("latin-1")
+    client: socket.socket = request.environ["gunicorn.socket"]
+    with contextlib.suppress(OSError):
+        client.sendall(head + body[: len(body) // 2])
+    return close_without_answer()
 
 
 def stay_silent() -> Response:

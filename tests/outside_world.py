@@ -3,6 +3,7 @@
 The stand-in answers CON and END by what it is told, and keeps every form that was posted to it.
 """
 
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -48,9 +50,25 @@ def demo_menu(form: Form) -> Reply:
     return 200, f"END You sent {len(form['text'])} characters"
 
 
+@dataclass(frozen=True)
+class Webhook:
+    """What a biller told, as it came: the last part of the path, the headers in small letters."""
+
+    biller: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def data(self) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(self.body)["data"]
+        return told
+
+
 @dataclass
 class StandIn:
-    """Kibanda as the outside sees it: three callbacks. `hops`, `ends`, `reports` keep what came."""
+    """Kibanda as the outside sees it: its callbacks. `hops`, `ends`, `reports` and `webhooks` keep
+    what came.
+    """
 
     url: str = ""
     answer: Callable[[Form], Reply] = demo_menu
@@ -58,11 +76,18 @@ class StandIn:
     hops: list[Form] = field(default_factory=list)
     ends: list[Form] = field(default_factory=list)
     reports: list[Form] = field(default_factory=list)
+    webhook_status: int = 200
+    webhooks: list[Webhook] = field(default_factory=list)
 
     def forget(self) -> None:
         self.answer, self.report_status = demo_menu, 200
+        self.webhook_status = 200
+        self.webhooks.clear()
         for kept in (self.hops, self.ends, self.reports):
             kept.clear()
+
+    def webhooks_of(self, ref_id: str) -> list[Webhook]:
+        return [one for one in self.webhooks if ref_id in one.body.decode()]
 
     def ends_of(self, who: str) -> list[Form]:
         """The end events of one session, or of one number; they come late, so tests never mix."""
@@ -93,11 +118,18 @@ def stand_in() -> Iterator[StandIn]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             url = urlsplit(self.path)
-            length = int(self.headers["Content-Length"])
-            fields = parse_qs(self.rfile.read(length).decode(), keep_blank_values=True)
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            if url.path.startswith("/callbacks/billers/"):
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                kibanda.webhooks.append(Webhook(url.path.split("/")[-1], headers, content))
+                self.reply(kibanda.webhook_status, "")
+                return
+            fields = parse_qs(content.decode(), keep_blank_values=True)
             form = {name: values[0] for name, values in fields.items()}
             right = parse_qs(url.query).get("token") == ["demo"]
-            status, text = kibanda.take(url.path, form) if right else (403, "")
+            self.reply(*(kibanda.take(url.path, form) if right else (403, "")))
+
+        def reply(self, status: int, text: str) -> None:
             body = text.encode()
             try:
                 self.send_response(status)

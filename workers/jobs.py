@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import DBAPIError
 
 from app.bell import MESSAGES, PAYMENTS
-from app.billers import expiry
+from app.billers import expiry, waiting
 from app.errors import DomainError
 from app.sms import outbound
 from app.telemetry import log
@@ -30,6 +30,7 @@ def drain_payments() -> None:
     here = process.current()
     here.looked_at = time.monotonic()
     try:
+        waiting.tell(here.runtime.db, here.runtime.market, datetime.now(UTC))
         more = here.fulfilment.drain(stop=here.stopping.is_set, seconds=DRAIN_SECONDS)
     except (DomainError, DBAPIError) as error:
         _away("drain_payments", error)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from app.billers.models import BillerState
 from app.db import Database
 from app.errors import DomainError
-from app.markets.model import Biller
+from app.markets.billers import Biller
 
 VIEW_SECONDS = 1.0
 DEPOSIT_EVERY_SECONDS = 10

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from app.billers import breaker, models, settlement
+from app.billers import breaker, hours, models, orders, settlement
 from app.billers.breaker import Standing
 from app.billers.protocols.answers import Order
 from app.billers.settlement import Claim
 from app.billers.states import State
-from app.markets.model import Biller, Market
+from app.markets.billers import Biller
+from app.markets.model import Market
 from app.wallet import ledger
 
 LEASE_SECONDS = 30
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 _DUE_BILLERS = text("""
     SELECT DISTINCT p.biller FROM payments p LEFT JOIN biller_states b ON b.biller = p.biller
@@ -37,13 +39,14 @@ _LOCK_BILLER = text("SELECT biller FROM biller_states WHERE biller = :biller FOR
 _IN_FLIGHT = text("""
     SELECT count(*) FROM payments WHERE biller = :biller AND lease_until > clock_timestamp()
 """)
-# Past `manual_after` nobody asks any more: house-keeping makes those manual.
+# Past its bound nobody asks any more: house-keeping makes those manual.
 _DUE = text("""
-    SELECT id, state, hold_id FROM payments
+    SELECT id, state, hold_id, send_again FROM payments
     WHERE biller = :biller AND product = ANY (:products) AND due_at <= clock_timestamp()
       AND (lease_until IS NULL OR lease_until <= clock_timestamp())
-      AND CASE WHEN state = 'held' THEN NOT :paused AND expires_at > clock_timestamp()
-          ELSE first_sent_at > clock_timestamp() - make_interval(secs => :manual_after) END
+      AND CASE WHEN state = 'held' THEN :takes AND expires_at > clock_timestamp()
+          ELSE first_sent_at > clock_timestamp() - make_interval(secs => :manual_after)
+               AND first_sent_at > :asked_since END
     ORDER BY due_at LIMIT :most
     FOR UPDATE SKIP LOCKED
 """)
@@ -62,26 +65,26 @@ _CLAIM = text("""
         SELECT id, :now, 'held', 'sent', 'claimed', '{}' FROM claimed
     ), again AS (
         UPDATE payments p SET
-            requests = requests + 1, fence = fence + 1,
+            requests = requests + 1, fence = fence + 1, send_again = false,
+            reversing_at = CASE WHEN :reverse THEN coalesce(reversing_at, clock_timestamp()) END,
             lease_until = clock_timestamp() + make_interval(secs => :lease),
             due_at = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (:asked) AND state IN ('sent', 'unknown')
         RETURNING p.*
     )
-    SELECT id, reference, biller_ref, product, customer_no, amount_minor, fence, requests
-    FROM claimed
+    SELECT claimed.*, true AS buys FROM claimed
     UNION ALL
-    SELECT id, reference, biller_ref, product, customer_no, amount_minor, fence, requests
-    FROM again
+    SELECT again.*, id = ANY (:absent) AS buys FROM again
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One call to make: `claim.request` 1 pays, any later one asks."""
+    """One call to make. `buys`: it sends the purchase; else it ends the doubt about one sent."""
 
     claim: Claim
     order: Order
+    buys: bool
 
 
 def due_billers(session: Session) -> list[str]:
@@ -94,7 +97,7 @@ def claim(session: Session, market: Market, biller: str, most: int, now: datetim
     rules = market.billers[biller]
     standing = _lock(session, biller)
     room = _room(session, biller, rules, standing, most)
-    due = _due(session, biller, rules, standing, room) if room > 0 else []
+    due = _due(session, market, biller, standing, room, now) if room > 0 else []
     fresh = [
         row.id
         for row in due
@@ -105,7 +108,14 @@ def claim(session: Session, market: Market, biller: str, most: int, now: datetim
         return []
     if standing.breaker == "half_open":
         breaker.take_probe(session, biller, LEASE_SECONDS)
-    values = {"fresh": fresh, "asked": asked, "lease": LEASE_SECONDS, "now": now}
+    values = {
+        "fresh": fresh,
+        "asked": asked,
+        "absent": [row.id for row in due if row.send_again],
+        "reverse": rules.silence_policy == "reverse",
+        "lease": LEASE_SECONDS,
+        "now": now,
+    }
     return [_work(market, row) for row in session.execute(_CLAIM, values)]
 
 
@@ -127,14 +137,16 @@ def _room(session: Session, biller: str, rules: Biller, standing: Standing, most
 
 
 def _due(
-    session: Session, biller: str, rules: Biller, standing: Standing, room: int
+    session: Session, market: Market, biller: str, standing: Standing, room: int, now: datetime
 ) -> Sequence[Row[Any]]:
+    rules = market.billers[biller]
     values = {
         "biller": biller,
-        "paused": standing.paused,
+        "takes": not standing.paused and hours.is_open(rules, market.zone, now),
         # A product that left the market file stays due, and shows in `status`; the rest goes on.
         "products": [product.code for product in rules.products],
         "manual_after": rules.manual_after_seconds,
+        "asked_since": hours.asked_since(rules, market.zone, now) if rules.same_day else _EVER,
         "most": room,
     }
     return session.execute(_DUE, values).all()
@@ -151,6 +163,5 @@ def _may_leave(
 
 
 def _work(market: Market, row: Row[Any]) -> Work:
-    _, _, product = market.product(row.product)
-    order = Order(row.biller_ref, product.sku, row.customer_no, row.amount_minor)
-    return Work(Claim(row.id, row.reference, row.fence, row.requests), order)
+    claim = Claim(row.id, row.reference, row.fence, row.requests)
+    return Work(claim, orders.order_of(market, row), row.buys)

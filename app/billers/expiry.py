@@ -11,16 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.billers import settlement
+from app.billers import hours, settlement
 from app.billers.models import Payment
 from app.billers.states import State
 from app.db import Database
 from app.errors import DomainError
+from app.markets.billers import Biller
 from app.markets.model import Market
 from app.telemetry import log
 
@@ -54,7 +56,7 @@ def end_asking(db: Database, market: Market, now: datetime) -> int:
         Payment.state.in_((State.SENT, State.UNKNOWN)),
         Payment.due_at.is_not(None),
         or_(Payment.lease_until.is_(None), Payment.lease_until <= clock),
-        _asked_long_enough(market),
+        _asked_long_enough(market, now),
     )
 
     def to_manual(session: Session, payment: Payment) -> None:
@@ -63,17 +65,23 @@ def end_asking(db: Database, market: Market, now: datetime) -> int:
     return _end_all(db, unsettled, Payment.first_sent_at, to_manual)
 
 
-def _asked_long_enough(market: Market) -> Due:
-    def since(seconds: int) -> Due:
-        return Payment.first_sent_at <= func.clock_timestamp() - timedelta(seconds=seconds)
-
+def _asked_long_enough(market: Market, now: datetime) -> Due:
+    gone = func.clock_timestamp() - timedelta(seconds=GONE_BILLER_SECONDS)
     return or_(
-        and_(Payment.biller.not_in(market.billers), since(GONE_BILLER_SECONDS)),
+        and_(Payment.biller.not_in(market.billers), Payment.first_sent_at <= gone),
         *(
-            and_(Payment.biller == code, since(rules.manual_after_seconds))
+            and_(Payment.biller == code, Payment.first_sent_at <= _since(rules, market, now))
             for code, rules in market.billers.items()
         ),
     )
+
+
+def _since(rules: Biller, market: Market, now: datetime) -> Any:
+    """The bound by the database's clock, and no later than midnight's where a day ends it."""
+    bound = func.clock_timestamp() - timedelta(seconds=rules.manual_after_seconds)
+    if not rules.same_day:
+        return bound
+    return func.greatest(bound, hours.asked_since(rules, market.zone, now))
 
 
 def _end_all(db: Database, due: Due, oldest: Oldest, end: End) -> int:

@@ -48,6 +48,8 @@ class Fulfilment:
         self._db = db
         self._market = market
         self._wires = wires
+        # Who is paid by file is not called: `batches` writes and reads those.
+        self._callable = {code for code in wires if market.billers[code].silence_policy != "wait"}
         self._pools = {
             code: ThreadPoolExecutor(rules.concurrency, thread_name_prefix=f"biller-{code}")
             for code, rules in market.billers.items()
@@ -107,7 +109,7 @@ class Fulfilment:
         self._in_flight()
         started = 0
         for biller in self._db.transact(claims.due_billers):
-            if biller not in self._wires or not self._may_try(biller):
+            if biller not in self._callable or not self._may_try(biller):
                 continue
             free = self._market.billers[biller].concurrency - len(self._flying[biller])
             if free > 0:
@@ -152,8 +154,7 @@ class Fulfilment:
             return
         wire = self._wires[biller]
         # No transaction is open here: a biller may take its whole time-out to answer.
-        first = work.claim.request == 1
-        answer = wire.pay(work.order) if first else wire.ask(work.order)
+        answer = wire.pay(work.order) if work.buys else wire.follow_up(work.order)
         failpoints.reach("payment.after_biller_answer")
         state = self._record(work, answer, claimed_at + LEASE_SECONDS)
         if state is not None:

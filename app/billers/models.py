@@ -25,7 +25,12 @@ class Payment(Base):
     `reference` is what people are told, `biller_ref` what the biller is told; both are fixed from
     the beginning. `due_at` is when a worker should look next, `lease_until` until when one is
     busy with it, `fence` how often it was claimed: an answer under an older fence is late.
-    `requests` counts the requests that may have left.
+    `requests` counts the requests that may have left; after `reversing_at` one asked the biller to
+    undo the sale. `send_again`: the biller never had it, so the next request buys. `told_at` is
+    when the person was told that the outcome is not known yet.
+
+    `bill_ref` is the biller's name for the inquiry, `biller_txn` for the transaction, `receipt_no`
+    for the sale. `serial` counts all payments.
 
     With `agent_id` an agent pays for somebody at the counter: `person_id` is the agent's person,
     `wallet_id` the agent's float, and `customer_msisdn` who gets the receipt.
@@ -64,6 +69,15 @@ class Payment(Base):
     first_sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     settled_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     tokens: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    serial: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    bill_ref: Mapped[str] = mapped_column(default="")
+    biller_txn: Mapped[str] = mapped_column(default="")
+    receipt_no: Mapped[str] = mapped_column(default="")
+    owed_minor: Mapped[int | None] = mapped_column(BigInteger)
+    reversing_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    send_again: Mapped[bool] = mapped_column(default=False)
+    told_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    batch_id: Mapped[UUID | None]
 
     @property
     def total_minor(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,8 +13,9 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from app import bell
-from app.billers import breaker, models
+from app.billers import breaker, hours, models
 from app.billers.models import Payment, PaymentEvent
+from app.billers.protocols.answers import Bill
 from app.billers.quotes import Quote
 from app.billers.states import OPEN, State
 from app.db import ring_after_commit
@@ -48,6 +49,7 @@ class PaymentView:
     tokens: tuple[str, ...]
     created_at: datetime
     settled_at: datetime | None
+    receipt_no: str
     agent_id: UUID | None
     customer_msisdn: str | None
 
@@ -84,8 +86,8 @@ def confirm(
     For a walk-in customer (`quote.walk_in`) the person is the agent's, and the money the float's.
     The same intent confirmed again gives the payment that it made. Raises DomainError with
     nothing changed: `intent_closed`, `intent_changed`, `intent_expired`, `person_suspended`,
-    `agent_suspended`, `biller_paused`, `biller_down`, `limit_transaction`, `limit_day`,
-    `limit_month`, `insufficient_funds`.
+    `agent_suspended`, `biller_closed`, `biller_paused`, `biller_down`, `bill_used`,
+    `limit_transaction`, `limit_day`, `limit_month`, `insufficient_funds`.
     """
     intent = intents.take(
         session, intent_id, person_id=person.id, fingerprint=quote.fingerprint, now=now
@@ -96,17 +98,23 @@ def confirm(
     if agent is None:
         person = people.locked_for_payment(session, person.id)
         people.refuse_inactive(person)
+    rules = market.billers[quote.biller]
+    hours.refuse_closed(rules, market.zone, now)
     breaker.refuse_unless_open_for_business(session, quote.biller)
-    expires_at = now + timedelta(seconds=market.hold_seconds)
+    _refuse_used(session, quote)
+    expires_at = hours.hold_until(rules, market.zone, now, market.hold_seconds)
+    by_file = rules.family == "file"
     reference = _free_reference(session)
     hold_id = derived_key(intent_id, "hold")
     _hold(session, market, person, quote, hold_id, expires_at, reference, now)
     payment_id = new_key()
-    walk_in = quote.walk_in
+    walk_in, bill = quote.walk_in, quote.bill or Bill(quote.customer_no, quote.customer_name)
     row = {
         "id": payment_id,
         "reference": reference,
-        "biller_ref": payment_id.hex,
+        "biller_ref": bill.biller_ref or payment_id.hex,
+        "bill_ref": bill.bill_ref,
+        "owed_minor": bill.owed_minor,
         "intent_id": intent_id,
         "person_id": person.id,
         "wallet_id": walk_in.float_id if walk_in else person.wallet_id,
@@ -127,15 +135,25 @@ def confirm(
         "state": State.HELD,
         "created_at": now,
         "expires_at": expires_at,
-        "due_at": now,
+        "due_at": hours.next_cut_off(rules, market.zone, now) if by_file else now,
     }
     session.execute(insert(Payment).values(row))
     models.note(session, payment_id, State.HELD, "confirmed", now=now)
     intents.close(session, intent, payment_id, now)
     if agent:
         low_float.fell(session, market, agent, payment_id, now)
-    ring_after_commit(session, bell.PAYMENTS)
+    if not by_file:
+        ring_after_commit(session, bell.PAYMENTS)
     return outcome(session, payment_id)
+
+
+def _refuse_used(session: Session, quote: Quote) -> None:
+    """An inquiry is paid once: a second payment under its reference would be a repetition."""
+    if quote.bill is None or not quote.bill.biller_ref:
+        return
+    statement = select(Payment.id).where(Payment.biller_ref == quote.bill.biller_ref)
+    if session.scalar(statement) is not None:
+        raise DomainError("bill_used")
 
 
 def _agent(session: Session, quote: Quote) -> Agent | None:
@@ -283,8 +301,8 @@ def _own(person_id: UUID) -> ColumnElement[bool]:
 _SHOWN: Select[*tuple[Any, ...]] = select(
     Payment.id, Payment.reference, Payment.biller_ref, Payment.state, Payment.product,
     Payment.customer_no, Payment.customer_name, Payment.amount_minor, Payment.fee_minor,
-    Payment.tokens, Payment.created_at, Payment.settled_at, Payment.agent_id,
-    Payment.customer_msisdn,
+    Payment.tokens, Payment.created_at, Payment.settled_at, Payment.receipt_no,
+    Payment.agent_id, Payment.customer_msisdn,
 )  # fmt: skip
 
 

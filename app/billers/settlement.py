@@ -4,8 +4,10 @@
 2. A success counts whoever brings it: the biller sold this reference, and the money follows.
 3. A refusal counts only under the current fence. An older worker's refusal says nothing about a
    request that a newer one has sent since.
-4. What contradicts a decided payment moves no person's money: suspense, event, alarm.
-5. A payment at an agent's counter is the float's, and its agents earn with the capture.
+4. Once the biller was asked to undo a sale, only its word on that decides: the first request's
+   own success, however late, is what is being undone.
+5. What contradicts a decided payment moves no person's money: suspense, event, alarm.
+6. A payment at an agent's counter is the float's, and its agents earn with the capture.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ from prometheus_client import Counter
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from app.billers import models, telling
+from app.billers import hours, models, telling
 from app.billers.models import Payment
 from app.billers.protocols.answers import Answer, Outcome
 from app.billers.states import State
-from app.markets.model import Biller, Market
+from app.markets.billers import Biller
+from app.markets.model import Market
 from app.telemetry import log
 from app.wallet import agents, commission, ledger
 from app.wallet.counter import low_float
@@ -58,17 +61,29 @@ def record(session: Session, market: Market, claim: Claim, answer: Answer, now: 
     refused = answer.outcome is Outcome.REFUSED or (
         answer.outcome is Outcome.REFUSED_FIRST and claim.request == 1
     )
-    if answer.outcome is Outcome.PAID:
+    remember(payment, answer)
+    if answer.outcome is Outcome.PAID and payment.reversing_at is not None and claim.request == 1:
+        _note(session, payment, "sold_before_reversal", now, facts)
+    elif answer.outcome is Outcome.PAID:
         paid(session, market, payment, answer.tokens, now=now, facts=facts)
     elif refused and current and payment.state in (State.SENT, State.UNKNOWN):
         release(session, market, payment, now=now, facts=facts)
     elif answer.outcome is Outcome.REFUSED and current and payment.state == State.CAPTURED:
         returned(session, payment, now=now, facts=facts)
     elif current and payment.state in (State.SENT, State.UNKNOWN):
-        _ask_later(session, market, payment, now=now, facts=facts)
+        absent = answer.outcome is Outcome.ABSENT
+        _ask_later(session, market, payment, absent=absent, now=now, facts=facts)
     else:
         _note(session, payment, "late_answer", now, facts)
     return State(payment.state)
+
+
+def remember(payment: Payment, answer: Answer) -> None:
+    """What the biller calls its transaction, as soon as it says so."""
+    if answer.biller_txn:
+        payment.biller_txn = answer.biller_txn
+    if answer.receipt_no:
+        payment.receipt_no = answer.receipt_no
 
 
 def paid(
@@ -118,7 +133,7 @@ def _capture(
     _accrue(session, payment, posting_id, now)
     models.shift(
         session, payment, State.CAPTURED, "paid", now=now, facts=facts,
-        tokens=list(tokens), settled_at=now, due_at=None, lease_until=None,
+        tokens=list(tokens), settled_at=now, due_at=None, lease_until=None, send_again=False,
     )  # fmt: skip
     telling.tell(session, market, payment, "payment_paid", now)
 
@@ -132,7 +147,7 @@ def release(
     _float_rose(session, market, payment)
     models.shift(
         session, payment, State.RELEASED, "refused", now=now, facts=facts,
-        settled_at=now, due_at=None, lease_until=None,
+        settled_at=now, due_at=None, lease_until=None, send_again=False,
     )  # fmt: skip
     telling.tell(session, market, payment, "payment_refused", now)
 
@@ -172,7 +187,7 @@ def to_manual(session: Session, market: Market, payment: Payment, *, now: dateti
     models.shift(
         session, payment, State.MANUAL, "asked_long_enough", now=now,
         facts={"requests": payment.requests},
-        due_at=None, lease_until=None, fence=payment.fence + 1,
+        due_at=None, lease_until=None, send_again=False, fence=payment.fence + 1,
     )  # fmt: skip
     _alarm("manual", payment)
     telling.tell(session, market, payment, "payment_manual", now)
@@ -195,26 +210,31 @@ def _float_rose(session: Session, market: Market, payment: Payment) -> None:
 
 
 def _ask_later(
-    session: Session, market: Market, payment: Payment, *, now: datetime, facts: Mapping[str, Any]
+    session: Session,
+    market: Market,
+    payment: Payment,
+    *,
+    absent: bool,
+    now: datetime,
+    facts: Mapping[str, Any],
 ) -> None:
     rules = market.billers[payment.biller]
     # Ends on the database's clock in house-keeping too (`expiry`); this is only the quicker way.
-    asked_until = payment.first_sent_at or now
-    if now >= asked_until + timedelta(seconds=rules.manual_after_seconds):
+    if now >= hours.asked_until(rules, market.zone, payment.first_sent_at or now):
         _note(session, payment, "asked", now, facts)
         to_manual(session, market, payment, now=now)
         return
     wait = ask_after(rules, payment.requests)
     due_at = func.clock_timestamp() + timedelta(seconds=wait)
+    again = absent and rules.when_absent == "buy_again"
     if payment.state == State.SENT:
         models.shift(
             session, payment, State.UNKNOWN, "no_answer", now=now, facts=facts,
-            due_at=due_at, lease_until=None,
+            due_at=due_at, lease_until=None, send_again=again,
         )  # fmt: skip
         return
-    session.execute(
-        update(Payment).where(Payment.id == payment.id).values(due_at=due_at, lease_until=None)
-    )
+    values = {"due_at": due_at, "lease_until": None, "send_again": again}
+    session.execute(update(Payment).where(Payment.id == payment.id).values(values))
     _note(session, payment, "asked", now, facts)
 
 

@@ -22,11 +22,14 @@ TO_AGENT = {
     "payment_refused": "bill_refused_by_you",
     "payment_cancelled": "bill_cancelled_by_you",
     "payment_manual": "bill_manual_by_you",
+    "payment_waiting": "bill_waiting_by_you",
 }
 TO_CUSTOMER = {
     "payment_paid": "bill_paid_for_you",
     "payment_refused": "bill_not_paid_for_you",
     "payment_cancelled": "bill_not_paid_for_you",
+    "payment_manual": "bill_manual_for_you",
+    "payment_waiting": "bill_waiting_for_you",
 }
 
 
@@ -42,6 +45,8 @@ def tell(session: Session, market: Market, payment: Payment, kind: str, now: dat
         "product": catalogue.product_name(market, payment.product),
         "customer_no": payment.customer_no,
         "balance_minor": balance.available_minor,
+        "service_code": market.service_codes[0],
+        "receipt_no": payment.receipt_no,
         "at": now.isoformat(),
     }
     if payment.agent_id is None:

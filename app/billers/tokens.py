@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 DIGITS = 20
+MOST = 3  # of one sale: two of a key change, one of credit (IEC 62055-41)
 LARGEST = 2**66 - 1
 _WRITTEN = re.compile(r"\d{20}\Z|\d{4}(?:[- ]\d{4}){4}\Z", re.ASCII)
 
@@ -15,6 +16,18 @@ def parse(written: str) -> str | None:
         return None
     digits = re.sub(r"\D", "", written)
     return digits if int(digits) <= LARGEST else None
+
+
+def parse_all(written: str, separator: str = ";") -> tuple[str, ...] | None:
+    """One to three tokens of a sale, in the order in which a meter wants them; None if any is none.
+
+    A change of the meter's keys takes two tokens before the one of the credit.
+    """
+    parts = [part.strip() for part in written.split(separator)]
+    found = [parse(part) for part in parts]
+    if len(parts) > MOST or None in found or len(set(found)) < len(found):
+        return None
+    return tuple(token for token in found if token)
 
 
 def grouped(digits: str) -> str:

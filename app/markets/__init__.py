@@ -1,6 +1,7 @@
 """L1: one TOML file a market. Names, bands, percentages, limits and billers are data.
 
-`model.py` says what a market file may hold, with `rules.py` (people, agents) and `tariffs.py`;
+`model.py` says what a market file may hold, with `rules.py` (people, agents), `billers.py` and
+`tariffs.py`;
 `demo.toml` is the market of `make run`, `demo_id.toml` another country's. What is wrong with a file
 is told by its line: `places.py` finds it, `refusals.py` says why.
 """
@@ -11,11 +12,13 @@ import json
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from app.markets import refusals
-from app.markets.model import Biller, Market, Product
+from app.markets.billers import Biller, Product
+from app.markets.model import Market
 from app.markets.places import line_of
 
 __all__ = ["Biller", "Market", "MarketError", "Product", "load"]
@@ -34,20 +37,26 @@ def load(name_or_path: str, known: Mapping[str, Collection[str]] | None = None) 
     path = _path(name_or_path)
     text = _text(path)
     try:
+        told = tomllib.loads(text)
+        _refuse_unknown(path, text, told, known or {})
         # By way of JSON, which pydantic reads strictly: text in quotes is never a number.
-        told = json.dumps(tomllib.loads(text), default=str)
-        market = Market.model_validate_json(told, strict=True)
+        return Market.model_validate_json(json.dumps(told, default=str), strict=True)
     except tomllib.TOMLDecodeError as error:
         raise MarketError(f"{path}:{refusals.of_syntax(text, error)}") from error
     except ValidationError as error:
         raise MarketError(f"{path}:{refusals.of_values(text, error)}") from error
-    for key, names in (known or {}).items():
-        for index, name in enumerate(getattr(market, key)):
-            if name not in names:
+
+
+def _refuse_unknown(
+    path: Path, text: str, told: Mapping[str, Any], known: Mapping[str, Collection[str]]
+) -> None:
+    for key, names in known.items():
+        listed = told.get(key)
+        for index, name in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(name, str) and name not in names:
                 reason = f"there is no {name!r}, only {', '.join(sorted(names))}"
                 line = line_of(text, (key, index))
                 raise MarketError(f"{path}:{refusals.of_place(line, (key,), reason)}")
-    return market
 
 
 def _path(name_or_path: str) -> Path:

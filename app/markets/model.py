@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from app.errors import DomainError
+from app.markets.billers import BILLS, Biller, Product, ShortcutNumber
 from app.markets.places import Place
 from app.markets.rules import (
     Agents,
@@ -23,80 +24,17 @@ from app.markets.rules import (
     TrustAccount,
     Vouchers,
 )
-from app.markets.tables import Code, Fault, Minor, Seconds, Table, unlike, written
+from app.markets.tables import Code, Fault, Minor, Seconds, Table, written
 from app.markets.tariffs import Operation, Tariff, refuse_disorder
 from app.money import Currency
 
-# Two digits or more, so that it is no key of a menu.
-ShortcutNumber = Annotated[
-    str,
-    written(r"[1-9]\d{1,3}", "2 to 4 digits, the first no 0"),
-    AfterValidator(unlike("98", "98 turns a page and can be no shortcut")),
-]
 ServiceCode = Annotated[str, written(r"\*\d+(\*\d+)*#", "of the form *384*123#")]
-BILLS: tuple[Operation, ...] = ("bill_payment", "agent_bill")
 HIGHEST_PRICED: tuple[Operation, ...] = ("send", "voucher", "cash_in", "cash_out")
 
 
 class CurrencyTable(Table):
     code: Annotated[str, written(r"[A-Z]{3}", "an ISO 4217 code such as KES")]
     exponent: int = Field(ge=0, le=3)
-
-
-class Product(Table):
-    code: Code
-    sku: str = Field(min_length=1)
-    category: Literal["electricity"]
-    name: str = Field(max_length=20)
-    customer_digits: int = Field(ge=4, le=20)
-    customer_luhn: bool
-    min_minor: int = Field(gt=0)
-    max_minor: int = Field(gt=0)
-    step_minor: int = Field(gt=0)
-    shortcut: ShortcutNumber | None = None
-
-    @model_validator(mode="after")
-    def _range(self) -> Self:
-        if self.min_minor > self.max_minor:
-            raise Fault("must be at most max_minor", "min_minor")
-        if self.min_minor % self.step_minor:
-            raise Fault("must be a multiple of step_minor", "min_minor")
-        return self
-
-
-class Biller(Table):
-    """One biller: its wire family, its codes, and what to do when it is silent."""
-
-    family: Literal["digiflazz_prepaid"]
-    name: str = Field(max_length=20)
-    inquiry_timeout_seconds: float = Field(gt=0, le=2)
-    timeout_seconds: float = Field(gt=0, le=20)  # a worker's claim lasts 30 s and must outlive it
-    refused_codes: tuple[str, ...] = Field(min_length=1)
-    refused_first_codes: tuple[str, ...] = ()
-    silence_policy: Literal["ask"]
-    ask_after_seconds: tuple[Seconds, ...] = Field(min_length=1)
-    ask_horizon_seconds: Seconds
-    manual_after_seconds: Seconds
-    concurrency: int = Field(ge=1, le=256)
-    breaker_failures: int = Field(ge=1)
-    breaker_open_seconds: Seconds
-    products: tuple[Product, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _never_buys_twice(self) -> Self:
-        # Asking a Digiflazz-like biller IS sending the purchase again; past its horizon the
-        # same reference buys anew, so our asking must have ended long before.
-        if self.manual_after_seconds >= self.ask_horizon_seconds:
-            raise Fault("must end before ask_horizon_seconds", "manual_after_seconds")
-        for key in ("refused_codes", "refused_first_codes"):
-            codes: tuple[str, ...] = getattr(self, key)
-            if {*codes} & {"00", "03"}:
-                raise Fault("a pending or successful code cannot mean refused", key)
-            if "49" in codes:
-                raise Fault("49, a duplicate reference, says nothing about the first request", key)
-        if set(self.refused_codes) & set(self.refused_first_codes):
-            raise Fault("a code stands in refused_codes too", "refused_first_codes")
-        return self
 
 
 class Market(Table):
@@ -153,11 +91,22 @@ class Market(Table):
 
         Raises DomainError `not_offered_yet` before the first.
         """
+        return self._began(self.tariffs[operation], at)
+
+    def _began(self, lists: Sequence[Tariff], at: datetime) -> Tariff:
         today = at.astimezone(self.zone).date()
-        began = [one for one in self.tariffs[operation] if one.effective_from <= today]
+        began = [one for one in lists if one.effective_from <= today]
         if not began:
             raise DomainError("not_offered_yet")
         return began[-1]
+
+    def bill_tariff(self, biller: str, operation: Operation, at: datetime) -> Tariff:
+        """The price list of a biller's bills: its own where it has one, else the market's.
+
+        Raises DomainError `not_offered_yet` before the first.
+        """
+        own = self.billers[biller].tariffs.get(operation)
+        return self._began(own or self.tariffs[operation], at)
 
     def product(self, code: str) -> tuple[str, Biller, Product]:
         """Biller code, biller and product of a product code. Raises KeyError."""
@@ -200,18 +149,36 @@ class Market(Table):
         for operation in HIGHEST_PRICED:
             self._refuse_below(most, operation, "the largest per_transaction_minor")
         for operation in BILLS:
-            for index, tariff in enumerate(self.tariffs[operation]):
-                if tariff.payer != "sender":
-                    reason = "must be 'sender': a biller gets the whole amount"
-                    raise Fault(reason, "tariffs", operation, index, "payer")
-            for _, product in self._placed_products():
-                self._refuse_below(product.max_minor, operation, f"max_minor of {product.code}")
+            self._refuse_payer(self.tariffs[operation], "tariffs", operation)
+            for place, product in self._placed_products():
+                code = str(place[1])
+                lists = self.billers[code].tariffs.get(operation)
+                what = f"the most for {product.code}"
+                if lists is None:
+                    self._refuse_below(product.most_minor, operation, what)
+                    continue
+                refuse_disorder(operation, lists)
+                own = ("billers", code, "tariffs", operation)
+                self._refuse_payer(lists, *own)
+                self._refuse_short(product.most_minor, lists, what, *own)
+
+    def _refuse_payer(self, lists: Sequence[Tariff], *place: str | int) -> None:
+        for index, tariff in enumerate(lists):
+            if tariff.payer != "sender":
+                reason = "must be 'sender': a biller gets the whole amount"
+                raise Fault(reason, *place, index, "payer")
 
     def _refuse_below(self, amount_minor: int, operation: Operation, what: str) -> None:
-        for index, tariff in enumerate(self.tariffs[operation]):
+        lists = self.tariffs[operation]
+        self._refuse_short(amount_minor, lists, what, "tariffs", operation)
+
+    def _refuse_short(
+        self, amount_minor: int, lists: Sequence[Tariff], what: str, *place: str | int
+    ) -> None:
+        for index, tariff in enumerate(lists):
             if tariff.most_minor < amount_minor:
                 reason = f"no band reaches {amount_minor}, {what}"
-                raise Fault(reason, "tariffs", operation, index, "bands")
+                raise Fault(reason, *place, index, "bands")
 
     def _refuse_odd_products(self) -> None:
         codes: Counter[str] = Counter()
@@ -224,9 +191,19 @@ class Market(Table):
             if shortcuts[product.shortcut or ""] > 1:
                 reason = "is in use or was retired: printed codes keep their use"
                 raise Fault(reason, *place, "shortcut")
-            if product.step_minor % self.currency.minor_per_major:
-                # This family writes amounts in whole currency units.
-                raise Fault(f"must be whole {self.currency.code}", *place, "step_minor")
+            self._refuse_parts_of_units(place, product)
+            for language in self.languages:
+                if language not in product.customer.hint:
+                    raise Fault(f"has none in {language!r}", *place, "customer", "hint")
+
+    def _refuse_parts_of_units(self, place: Place, product: Product) -> None:
+        """Some families write amounts in whole currency units."""
+        if not self.billers[str(place[1])].traits.whole_units:
+            return
+        key = "price_minor" if product.price_minor else "step_minor"
+        in_steps = product.price_minor or product.step_minor
+        if in_steps % self.currency.minor_per_major and product.pay != "exact":
+            raise Fault(f"must be whole {self.currency.code}", *place, key)
 
     def _placed_products(self) -> Iterator[tuple[Place, Product]]:
         for code, biller in self.billers.items():

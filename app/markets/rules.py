@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from app.markets.parties import BankParty
 from app.markets.tables import Code, Fault, Minor, Seconds, Table, written
 
 
@@ -104,6 +105,7 @@ class TrustAccount(Table):
 
     unmatched_alarm_days: int = Field(ge=1, le=90)  # lines of the bank's statement
     suspense_alarm_days: int = Field(ge=1, le=90)  # suspense, deposits and payouts on their way
+    account: BankParty | None = None  # who pays in a payment order: see `flask settlement`
 
 
 class DemoPerson(Table):

@@ -99,7 +99,7 @@ def longest_facts(market: Market, sentence: str) -> dict[str, Any]:
     bill = sentence.startswith(("payment_", "bill_"))
     amount = max(tier.per_transaction_minor for tier in market.tiers.values())
     if bill:
-        amount = max(product.max_minor for product in products)
+        amount = max(product.most_minor for product in products)
     fee = max(
         band.fee_minor
         for operation, dated in market.tariffs.items()
@@ -123,7 +123,7 @@ def longest_facts(market: Market, sentence: str) -> dict[str, Any]:
         "tokens": [str(tokens.LARGEST)] * TOKENS_MOST,
         "reference": "M" * 10,
         "product": max((product.name for product in products), key=len),
-        "customer_no": "8" * max(product.customer_digits for product in products),
+        "customer_no": "8" * max(product.customer.most for product in products),
         "name": "M" * 40,
         "agent": "8" * 6,
         "to": "8" * 15,

@@ -46,6 +46,11 @@ ROLES: dict[str, tuple[Role, ...]] = {
     "deposit_notice": FINANCE,
     "deposit_cancel": FINANCE,
     "payout_return": FINANCE,
+    "report_write_off": FINANCE,
+    "report_close": FINANCE,
+    "late_sale": FINANCE,
+    "settlement_order": FINANCE,
+    "settlement_cancel": FINANCE,
 }
 EVIDENCE_LEAST, EVIDENCE_MOST = 3, 1000
 _IS_OPEN = text("state = 'proposed'")  # no parameter: it must be seen to be the index's own

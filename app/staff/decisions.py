@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import DomainError
 from app.markets.model import Market
-from app.staff import agent_cases, bank_cases, person_cases, stop_cases
+from app.staff import agent_cases, bank_cases, biller_cases, person_cases, stop_cases
 from app.staff.accounts import Staff
 from app.staff.cases import Case
 
@@ -25,6 +25,7 @@ DECISIONS: dict[str, Decision] = {
     **agent_cases.DECISIONS,
     **stop_cases.DECISIONS,
     **bank_cases.DECISIONS,
+    **biller_cases.DECISIONS,
 }
 
 

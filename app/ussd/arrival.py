@@ -70,9 +70,9 @@ def _walk_shortcut(
     if isinstance(home, Answer) or home.name != shortcut.at or not _agreed(shortcut, walk.hop):
         return walk.arrived(home)
     walk.leave(home)
+    walk.hop.data.update(shortcut.sets)
     if len(answers) != len(shortcut.answers):
         return walk.enter(book.bad_shortcut or book.start)
-    walk.hop.data.update(shortcut.sets)
     now: Answer | State[S] = walk.settle(shortcut.answers[0])
     for expected, typed in zip(shortcut.answers, answers, strict=True):
         if isinstance(now, Answer) or now.name != expected:

@@ -67,11 +67,14 @@ def letters(typed: str) -> bool:
 
 def items_of(state: Pick[S], hop: Hop[S], search: str = "") -> Sequence[Item]:
     """The lines of a list, narrowed to those with a word that begins with `search`."""
-    items = state.items(hop)
-    if search:
-        begins = search.casefold()
-        items = [item for item in items if any(word.startswith(begins) for word in _words(item))]
-    return items[:ITEMS_MOST]
+    return _narrowed(state, hop, search)[:ITEMS_MOST]
+
+
+def _narrowed(state: Pick[S], hop: Hop[S], search: str) -> Sequence[Item]:
+    if not search:
+        return state.items(hop)
+    items, begins = (state.among or state.items)(hop), search.casefold()
+    return [item for item in items if any(word.startswith(begins) for word in _words(item))]
 
 
 def _words(item: Item) -> Iterator[str]:
@@ -89,7 +92,7 @@ def picked(state: Pick[S], hop: Hop[S], live: Live, typed: str) -> Any:
     at = number(typed) - live.shown[0] + 1 if live.shown else 0
     if not 1 <= at < len(live.shown):
         raise AskAgain("engine.choose")
-    for item in state.items(hop):
+    for item in _narrowed(state, hop, live.search):
         if item_digest(item.value) == live.shown[at]:
             return item.value
     raise AskAgain("engine.changed")

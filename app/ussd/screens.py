@@ -137,7 +137,7 @@ class Composer(Generic[S]):
         limits = _limits(gateway)
         head = f"{refusal}\n{text}" if refusal else text
         pages = paginate(head, rows, line, limits)
-        if len(pages) > 1 and isinstance(state, Pick) and state.search:
+        if isinstance(state, Pick) and state.search and (len(pages) > 1 or state.among):
             hint = self._catalogues.say(hop.language, "engine.search")
             pages = paginate(f"{head}\n{hint}", rows, line, limits)
         return pages

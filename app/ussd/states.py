@@ -165,7 +165,8 @@ class Pick(Generic[S]):
     `accept(hop, value)` gets the value of the line that was on the screen, also when the list has
     changed since. An empty list goes to the state `empty` at once. At most `ITEMS_MOST` items are
     shown. `search=True`: letters keep the lines that hold a word beginning with them, which a list
-    of several pages says.
+    of several pages says. `among(hop)` are the lines that letters look among where the list itself
+    has only their headings; a list that has it always says so.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Pick(Generic[S]):
     commits: bool = False
     private: bool = False
     search: bool = False
+    among: Callable[[Hop[S]], Sequence[Item]] | None = None
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def _product(context: Context) -> str:
 
 def _customer_no(context: Context) -> str:
     billers = context.market.billers.values()
-    digits = [product.customer_digits for biller in billers for product in biller.products]
+    digits = [product.customer.most for biller in billers for product in biller.products]
     return "5" * max(digits, default=0)
 
 

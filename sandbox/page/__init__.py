@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, current_app, jsonify, render_template, request
 
-from sandbox.biller import Biller
+from sandbox.billers.family import Biller
 from sandbox.events import Events, TooManyStreamsError
 from sandbox.faults import FaultBook, FaultError
 from sandbox.settings import Settings

@@ -12,8 +12,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came; `headers` by their names in small letters."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: Body
+
+
+@dataclass(frozen=True)
+class Torn:
+    """The beginning of a response, after which the connection is closed."""
+
+    raw: bytes
+
+
 Script = Callable[["PlayedBiller", Body], object]
 
 
@@ -113,16 +134,39 @@ def played_biller() -> Iterator[PlayedBiller]:
     """A running biller on a free port of loopback."""
     biller = PlayedBiller()
 
+    def answered(asked: Asked) -> object:
+        reply = biller.take(asked.body)
+        return {"data": reply} if isinstance(reply, dict) else reply
+
+    with served(answered) as biller.url:
+        yield biller
+
+
+@contextmanager
+def served(answered: Callable[[Asked], object]) -> Iterator[str]:
+    """The address of a server on a free port of loopback.
+
+    A dict is the JSON of a 200 answer, a status with a dict that of another; bytes are sent raw as
+    the whole response, `Torn` as its beginning; None closes the connection without a word.
+    """
+
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            reply = biller.take(body)
+            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            at = urlsplit(self.path)
+            query = {name: found[-1] for name, found in parse_qs(at.query).items()}
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            body = json.loads(raw) if raw else {}
+            reply = answered(Asked(self.command, at.path, query, headers, body))
             try:
                 self._send(reply)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
+
+        def do_GET(self) -> None:
+            self.do_POST()
 
         def _send(self, reply: object) -> None:
             if reply is None:
@@ -130,9 +174,13 @@ def played_biller() -> Iterator[PlayedBiller]:
                 self.connection.shutdown(socket.SHUT_RDWR)
             elif isinstance(reply, bytes):
                 self.wfile.write(reply)
+            elif isinstance(reply, Torn):
+                self.close_connection = True
+                self.wfile.write(reply.raw)
             else:
-                text = json.dumps({"data": reply}).encode()
-                self.send_response(200)
+                status, said = reply if isinstance(reply, tuple) else (200, reply)
+                text = json.dumps(said).encode()
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -149,11 +197,10 @@ def played_biller() -> Iterator[PlayedBiller]:
             """A client that hangs up is part of the play."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    biller.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
-        yield biller
+        yield f"http://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         thread.join()

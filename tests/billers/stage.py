@@ -18,7 +18,8 @@ from app.billers.payments import PaymentView
 from app.billers.protocols import wires
 from app.billers.quotes import Quote, quote
 from app.db import Database
-from app.markets.model import Biller, Market
+from app.markets.billers import Biller
+from app.markets.model import Market
 from app.settings import Settings
 from app.wallet import intents, ledger, people
 from app.wallet.keys import new_key
@@ -187,6 +188,14 @@ class Stage:
             " WHERE biller = :code AND state IN ('sent', 'unknown')",
             code=self.code,
         )
+
+    def sent_ago(self, seconds: float) -> None:
+        """Everything in flight was first sent that long ago."""
+        self.run(
+            "UPDATE payments SET first_sent_at = clock_timestamp() - make_interval(secs => :s)"
+            " WHERE biller = :code AND state IN ('sent', 'unknown')",
+            s=seconds, code=self.code,
+        )  # fmt: skip
 
     def hurry(self) -> None:
         """The time between two questions has passed."""

@@ -12,7 +12,7 @@ from app.billers.inquiries import Inquiries
 from app.billers.protocols import wires
 from app.errors import DomainError
 from tests.billers.played import honest, http, in_turn, lose_after_selling, pending, refuse
-from tests.billers.stage import Stage
+from tests.billers.stage import Stage, now
 
 
 def test_a_pause_stops_new_payments_and_still_asks_about_sent_ones(stage: Stage) -> None:
@@ -78,7 +78,7 @@ def test_a_name_check_respects_the_breaker_and_counts(stage: Stage) -> None:
     def refusal() -> str:
         inquiries = Inquiries(stage.db, stage.market, wires(stage.market, stage.settings))
         with pytest.raises(DomainError) as raised:
-            inquiries.inquire(stage.product, "54100234563")
+            inquiries.inquire(stage.product, "54100234563", at=now())
         return raised.value.code
 
     assert refusal() == "biller_down"
@@ -97,7 +97,7 @@ def test_one_unusual_meter_does_not_shut_the_biller(stage: Stage) -> None:
     inquiries = Inquiries(stage.db, stage.market, wires(stage.market, stage.settings))
     for _ in range(3):
         with pytest.raises(DomainError, match="biller_down"):
-            inquiries.inquire(stage.product, "54100234563")
+            inquiries.inquire(stage.product, "54100234563", at=now())
     assert BreakerView(stage.db).standing(stage.code).breaker == "closed"
     assert len(stage.biller.requests) == 3
 
@@ -107,9 +107,9 @@ def test_a_name_check_tells_the_customer(stage: Stage) -> None:
         "rc": "00", "status": "Sukses", "customer_no": body["customer_no"], "name": "GRACE KAMAU",
     }  # fmt: skip
     inquiries = Inquiries(stage.db, stage.market, wires(stage.market, stage.settings))
-    assert inquiries.inquire(stage.product, "54100234563").name == "GRACE KAMAU"
+    assert inquiries.inquire(stage.product, "54100234563", at=now()).name == "GRACE KAMAU"
     stage.biller.script = lambda _biller, body: {
         "rc": "54", "status": "Gagal", "customer_no": body["customer_no"],
     }  # fmt: skip
     with pytest.raises(DomainError, match="customer_unknown"):
-        inquiries.inquire(stage.product, "54100234563")
+        inquiries.inquire(stage.product, "54100234563", at=now())

@@ -147,11 +147,11 @@ def test_another_token_for_a_paid_payment_only_rings_the_alarm(stage: Stage) -> 
 
 
 def test_an_answer_that_comes_after_manual(stage: Stage) -> None:
-    stage.rules(manual_after_seconds=1)
+    stage.rules(manual_after_seconds=2)
     for answer, state in ((REFUSED, "manual"), (SILENCE, "manual"), (PAID, "captured")):
         stage.pay()
         (work,) = stage.claim(1)
-        time.sleep(1.05)
+        stage.sent_ago(3)
         stage.end_lease()
         assert expiry.end_asking(stage.db, stage.market, now()) == 1
         assert record(stage, work, answer) == state

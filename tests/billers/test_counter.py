@@ -372,9 +372,9 @@ def test_a_late_answer_accrues_once(stage: Stage, counter: Counter) -> None:
     stage.biller.script = slow_first
     payment = counter.pay()
     stage.drain_until(payment, "captured")
-    work = claims.Work(settlement.Claim(payment.id, payment.reference, 1, 1), None)  # type: ignore[arg-type]
+    claim = settlement.Claim(payment.id, payment.reference, 1, 1)
     paid = stage.view(payment)
     again = Answer(Outcome.PAID, "ok", tokens=paid.tokens)
-    stage.db.transact(lambda s: settlement.record(s, stage.market, work.claim, again, now()))
+    stage.db.transact(lambda s: settlement.record(s, stage.market, claim, again, now()))
     assert counter.earned(counter.agent) == EARNED - ABOVE
     assert counter.float.balance_minor == BALANCE - AMOUNT - FEE

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.billers.protocols import wires
-from app.billers.protocols.answers import Customer, InquiryError, Order
+from app.billers.protocols.answers import Bill, InquiryError, Order
 from app.billers.protocols.digiflazz import read_inquiry, read_transaction
 from app.billers.protocols.http import LARGEST_BODY_BYTES, Wire, WireError
 from app.markets.model import Market
@@ -99,7 +99,7 @@ UNKNOWN_METER = """{"data": {"message": "Nomor Tujuan Salah", "status": "Gagal",
 
 def test_what_a_name_check_means() -> None:
     named = json.loads(NAMED)
-    assert read_inquiry(named, "54100234563") == Customer("54100234563", "GRACE KAMAU")
+    assert read_inquiry(named, "54100234563") == Bill("54100234563", "GRACE KAMAU")
     assert read_inquiry(json.loads(UNKNOWN_METER), "54100234563") is None
     for wrong in (
         {"customer_no": "54100234571"},
@@ -217,5 +217,5 @@ def test_an_inquiry_that_takes_too_long_is_slow(stage: Stage) -> None:
     stage.biller.script = lambda _biller, _body: time.sleep(0.8)
     wire = wires(stage.market, stage.settings)[stage.code]
     with pytest.raises(InquiryError) as raised:
-        wire.inquire("54100234563")
+        wire.inquire(stage.market.billers[stage.code].products[0], "54100234563", "")
     assert raised.value.slow

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from app.billers import catalogue, tokens
 from app.billers.quotes import WalkIn, quote
 from app.errors import DomainError
-from app.markets.model import Biller, Market
+from app.markets.billers import Biller
+from app.markets.model import Market
 
 METER = "54100234563"
 NOW = datetime.now(UTC)
@@ -55,13 +56,13 @@ def test_a_token_is_shown_in_groups() -> None:
 def test_a_wrong_meter_number_has_a_named_reason(demo: Market, typed: str, refusal: str) -> None:
     _, _, product = catalogue.find(demo, "stima_token")
     with pytest.raises(DomainError) as raised:
-        catalogue.customer_number(product, typed)
+        catalogue.customer_number(product, typed, "KE")
     assert raised.value.code == refusal
 
 
 def test_a_meter_number_may_be_typed_in_groups(demo: Market) -> None:
     _, _, product = catalogue.find(demo, "stima_token")
-    assert catalogue.customer_number(product, "5410-0234 563") == METER
+    assert catalogue.customer_number(product, "5410-0234 563", "KE") == METER
 
 
 def test_a_quote_names_every_part(demo: Market) -> None:

@@ -16,17 +16,19 @@ FIRST_LINE = DEMO.splitlines()[0]
 FREE = "bands = [{ up_to_minor = 1_000_000_000, fee_minor = 0 }]"
 FLOAT_MOVE = f"[[tariffs.float_move]]\neffective_from = 2026-01-01\ntax_in_fee_bps = 0\n{FREE}\n"
 BAND = "{ up_to_minor = 100_000, fee_minor = 1_000 },"
+LAST_OF_STIMA = 'hint.am = "የቆጣሪ ቁጥር፣ 11 አኃዝ"'
 OTHER_PRODUCT = """
 [[billers.stima.products]]
 code = "other"
 sku = "other"
 category = "electricity"
 name = "Other"
-customer_digits = 11
-customer_luhn = true
+pay = "any"
+sells = "token"
 min_minor = 5_000
 max_minor = 5_000_000
 step_minor = 100
+customer = { least = 11, most = 11, hint = { en = "No", sw = "Na", fr = "No", am = "ቁጥር" } }
 """
 
 
@@ -98,7 +100,7 @@ MISSING = {
         "{ up_to_minor = 100_000 },",
         "tariffs.bill_payment.bands.fee_minor: is missing",
     ),
-    "a table": Case("[stops]", "[old.stops]", "old: there is no such name here", "[old.stops]"),
+    "a table": Case("[stops]", "[zzz.stops]", "zzz: there is no such name here", "[zzz.stops]"),
     "an operation": Case(
         FLOAT_MOVE, "", "tariffs.float_move: is missing", line="[[tariffs.bill_payment]]"
     ),
@@ -210,7 +212,7 @@ TARIFFS = {
     "no band for what a product may cost": Case(
         "max_minor = 5_000_000",
         "max_minor = 5_000_100",
-        "tariffs.bill_payment.bands: no band reaches 5000100, max_minor of stima_token",
+        "tariffs.bill_payment.bands: no band reaches 5000100, the most for stima_token",
         line="bands = [",
     ),
 }
@@ -283,8 +285,8 @@ RULES = {
         line='shortcut = "51"',
     ),
     "a product's code twice": Case(
-        'shortcut = "51"',
-        f'shortcut = "51"\n{OTHER_PRODUCT.replace("other", "stima_token", 1)}',
+        LAST_OF_STIMA,
+        f'{LAST_OF_STIMA}\n{OTHER_PRODUCT.replace("other", "stima_token", 1)}',
         "billers.stima.products.code: another product has this code",
         line='code = "stima_token"',
     ),

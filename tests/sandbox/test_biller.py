@@ -32,7 +32,15 @@ def test_a_sale_as_the_contract_says(outside: Sandbox) -> None:
     assert int(token) <= 2**66 - 1
     (sale,) = sold(outside, ref)
     assert sale.pop("at").endswith("Z")
-    assert sale == {"ref_id": ref, "customer_no": METER, "amount": 500, "token": token}
+    assert sale.pop("tokens") == [token]
+    assert re.fullmatch(r"\d{16}", sale.pop("receipt"))
+    assert sale == {
+        "ref_id": ref,
+        "customer_no": METER,
+        "sku": "stima-token",
+        "amount": 500,
+        "token": token,
+    }
     assert buy(outside, ref).json() == answer.json()
     assert len(sold(outside, ref)) == 1
 

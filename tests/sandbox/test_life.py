@@ -53,7 +53,7 @@ def test_faults_are_listed_used_up_and_cleared(outside: Sandbox) -> None:
         ),
         (
             {"target": "sms", "kind": "down", "on": "sale"},
-            "on must be one of: transaction, inquiry, all",
+            "on must be one of: transaction, inquiry, status, reversal, all",
         ),
     ],
 )
@@ -114,7 +114,7 @@ def test_it_stops_at_once_although_requests_are_held(kibanda: StandIn, tmp_path:
             "sandbox: SANDBOX_SESSION_SECONDS must be above 0 and",
         ),
         ({"SANDBOX_ANSWER_SECONDS": "x"}, "sandbox: SANDBOX_ANSWER_SECONDS must be a number of"),
-        ({"BILLER_CREDENTIALS": "{"}, "sandbox: BILLER_CREDENTIALS must be JSON like"),
+        ({"BILLER_CREDENTIALS": "{"}, "sandbox: BILLER_CREDENTIALS: it must be JSON like"),
         ({"SANDBOX_PEOPLE": '[{"name": "Siti"}]'}, "sandbox: SANDBOX_PEOPLE must be JSON like"),
         ({"SANDBOX_REGION": "Kenya"}, "sandbox: SANDBOX_REGION must be a country like KE"),
     ],

@@ -2,31 +2,45 @@
 
 1. Paying and asking are the same request with the same reference: the biller sells a reference
    once and later tells what became of it, until its horizon. `fulfilment` stops asking long before.
-2. Paid: HTTP 200, our reference, number and product, rc 00, status Sukses and a valid STS token.
+2. Paid: HTTP 200, our reference, number, product and amount, rc 00, status Sukses and, for
+   electricity, one to three valid STS tokens.
 3. Refused: the same form with status Gagal and a code that the market file lists. Nothing else is
    a refusal: 01 (time-out), 03 (pending), 49 (duplicate) and every unknown word are unknown.
+4. A webhook is signed over its whole body, and judged as an answer is.
+
+`digiflazz_postpaid` speaks the same words.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
-import time
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
 from typing import Any
 
-from app.billers import tokens
-from app.billers.protocols.answers import Answer, Customer, InquiryError, Order, Outcome
-from app.billers.protocols.http import Wire, WireError
-from app.markets.model import Biller
+from app.billers.protocols import calls
+from app.billers.protocols.answers import (
+    Answer,
+    Bill,
+    Heard,
+    InquiryError,
+    Order,
+    Outcome,
+    WebhookError,
+)
+from app.billers.protocols.fields import is_price, receipt_no, serial_tokens, shown_name
+from app.billers.protocols.http import Wire, WireError, parse_object
+from app.markets.billers import Biller, Product
 from app.money import Currency
 from app.settings import BillerCredentials
-from app.telemetry import BILLER_SECONDS
 
 SUCCESS, FAILED = "Sukses", "Gagal"
 PAID_CODE, PENDING_CODE, NO_SUCH_NUMBER_CODE = "00", "03", "54"
-LONGEST_NAME = 60
 _CODE = re.compile(r"[0-9A-Za-z]{1,8}\Z")
-_NOT_SHOWN = re.compile(r"[^\w .,'/&()-]+")
+_REFERENCE = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 
 
 class DigiflazzPrepaid:
@@ -44,89 +58,104 @@ class DigiflazzPrepaid:
 
     def pay(self, order: Order) -> Answer:
         """Send the purchase."""
-        return self._send(order, "pay")
+        return calls.settled(self._code, "pay", lambda: self._send(order))
 
-    def ask(self, order: Order) -> Answer:
+    def follow_up(self, order: Order) -> Answer:
         """The purchase again under its own reference, which is this family's status check."""
-        return self._send(order, "ask")
+        return calls.settled(self._code, "ask", lambda: self._send(order))
 
-    def inquire(self, customer_no: str) -> Customer | None:
+    def inquire(self, product: Product, customer_no: str, biller_ref: str) -> Bill | None:  # noqa: ARG002 - only electricity has a name check
         """Name check of an electricity customer. Raises InquiryError."""
         body = {
             "username": self._credentials.username,
             "customer_no": customer_no,
-            "sign": self._sign(customer_no),
+            "sign": sign(self._credentials, customer_no),
         }
-        started, outcome = time.perf_counter(), "silent"
-        try:
-            answer = self._wire.post(
-                "/v1/inquiry-pln", body, seconds=self._rules.inquiry_timeout_seconds
-            )
-            outcome = "unnamed"
-            customer = read_inquiry(answer, customer_no)
-            outcome = "known" if customer else "no_such_number"
-            return customer
-        except WireError as error:
-            slow = error.reason in ("timeout", "connect_timeout")
-            raise InquiryError(error.reason, slow=slow) from error
-        finally:
-            self._observe("inquire", outcome, started)
+        seconds = self._rules.inquiry_timeout_seconds
 
-    def _send(self, order: Order, call: str) -> Answer:
+        def call() -> Bill | None:
+            return read_inquiry(
+                self._wire.post("/v1/inquiry-pln", body, seconds=seconds), customer_no
+            )
+
+        return calls.inquired(self._code, call)
+
+    def hear(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Heard:  # noqa: ARG002 - this family dates nothing
+        """A webhook. Raises WebhookError."""
+        data = signed_data(headers, body, self._credentials)
+        answer = {"data": data}
+        judge = partial(read_transaction, answer, rules=self._rules, currency=self._currency)
+        return Heard(data["ref_id"], judge)
+
+    def _send(self, order: Order) -> Answer:
         body = {
             "username": self._credentials.username,
             "buyer_sku_code": order.sku,
             "customer_no": order.customer_no,
             "ref_id": order.biller_ref,
             "amount": order.amount_minor // self._currency.minor_per_major,
-            "sign": self._sign(order.biller_ref),
+            "sign": sign(self._credentials, order.biller_ref),
         }
-        started = time.perf_counter()
-        try:
-            answer = read_transaction(
-                self._wire.post("/v1/transaction", body, seconds=self._rules.timeout_seconds),
-                order,
-                self._rules,
-                self._currency,
-            )
-        except WireError as error:
-            answer = Answer(Outcome.UNKNOWN, error.reason)
-        self._observe(call, answer.outcome, started)
-        return answer
+        answer = self._wire.post("/v1/transaction", body, seconds=self._rules.timeout_seconds)
+        return read_transaction(answer, order, self._rules, self._currency)
 
-    def _sign(self, subject: str) -> str:
-        key = self._credentials.api_key.get_secret_value()
-        text = f"{self._credentials.username}{key}{subject}"
-        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
-    def _observe(self, call: str, outcome: str, started: float) -> None:
-        seconds = time.perf_counter() - started
-        BILLER_SECONDS.labels(self._code, call, outcome).observe(seconds)
+def sign(credentials: BillerCredentials, subject: str) -> str:
+    """How this family signs what is asked: md5, as its documents have it."""
+    text = f"{credentials.username}{credentials.api_key.get_secret_value()}{subject}"
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def signed_data(
+    headers: Mapping[str, str], body: bytes, credentials: BillerCredentials
+) -> dict[str, Any]:
+    """The data of a webhook with the biller's own signature and a reference.
+
+    Raises WebhookError `unsigned`, `signature_wrong`, `body_foreign`.
+    """
+    secret = credentials.webhook_secret.get_secret_value()
+    written = headers.get("x-hub-signature", "")
+    if not secret or not written.startswith("sha1="):
+        raise WebhookError("unsigned")
+    right = hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()
+    if not hmac.compare_digest(right.encode(), written.removeprefix("sha1=").encode()):
+        raise WebhookError("signature_wrong")
+    return referring_data(body)
+
+
+def referring_data(body: bytes) -> dict[str, Any]:
+    """The data of a webhook that names a reference. Raises WebhookError `body_foreign`."""
+    try:
+        data = parse_object(body).get("data")
+    except WireError as error:
+        raise WebhookError("body_foreign") from error
+    reference = data.get("ref_id") if isinstance(data, dict) else None
+    if not isinstance(reference, str) or not _REFERENCE.match(reference):
+        raise WebhookError("body_foreign")
+    assert isinstance(data, dict)
+    return data
 
 
 def read_transaction(
     answer: dict[str, Any], order: Order, rules: Biller, currency: Currency
 ) -> Answer:
     """Judge the JSON of a 200 answer to a purchase, by the rules at the head of this file."""
-    form = _form(answer)
+    form = read_form(answer)
     if form is None:
         return Answer(Outcome.UNKNOWN, "body_foreign")
     data, code, status = form
-    if data.get("ref_id") != order.biller_ref:
-        return Answer(Outcome.UNKNOWN, "other_reference", code)
-    if data.get("customer_no") != order.customer_no:
-        return Answer(Outcome.UNKNOWN, "other_customer", code)
-    if data.get("buyer_sku_code", order.sku) != order.sku:
-        return Answer(Outcome.UNKNOWN, "other_product", code)
-    outcome, reason, sold = _judge(code, status, data.get("sn"), rules)
-    deposit = data.get("buyer_last_saldo")
-    deposit_minor = None
-    if outcome is Outcome.PAID and type(deposit) is int:  # other answers write 0, and mean nothing
-        deposit_minor = deposit * currency.minor_per_major
-    return Answer(outcome, reason, code, True, sold, deposit_minor)
+    outcome, reason = judge(code, status, rules)
+    other = other_than(data, order)
+    if not other and outcome is Outcome.PAID:
+        other = "" if is_price(data.get("price"), order.amount_minor, currency) else "other_amount"
+    if other:
+        return Answer(Outcome.UNKNOWN, other, code)
+    if outcome is not Outcome.PAID:
+        return Answer(outcome, reason, code, True)
+    return sold(data, order, code, currency)
 
 
-def _form(answer: dict[str, Any]) -> tuple[dict[str, Any], str, str] | None:
+def read_form(answer: dict[str, Any]) -> tuple[dict[str, Any], str, str] | None:
     """Data, code and status of an answer in this family's format; None for any other."""
     data = answer.get("data")
     if not isinstance(data, dict):
@@ -137,29 +166,45 @@ def _form(answer: dict[str, Any]) -> tuple[dict[str, Any], str, str] | None:
     return data, code, status
 
 
-def _judge(
-    code: str, status: str, serial: object, rules: Biller
-) -> tuple[Outcome, str, tuple[str, ...]]:
+def other_than(data: Mapping[str, Any], order: Order) -> str:
+    """The name of what in an answer is not our order's, "" where all is."""
+    if data.get("ref_id") != order.biller_ref:
+        return "other_reference"
+    if data.get("customer_no") != order.customer_no:
+        return "other_customer"
+    return "" if data.get("buyer_sku_code", order.sku) == order.sku else "other_product"
+
+
+def judge(code: str, status: str, rules: Biller) -> tuple[Outcome, str]:
+    """What a code and its status mean by the biller's file, and the constant name of that."""
     if code == PAID_CODE and status == SUCCESS:
-        # The serial number is the token, then name, tariff, power and kWh, with slashes between.
-        token = tokens.parse(serial.split("/", 1)[0]) if isinstance(serial, str) else None
-        if token is None:
-            return Outcome.UNKNOWN, "paid_without_token", ()
-        return Outcome.PAID, "paid", (token,)
+        return Outcome.PAID, "paid"
     if status == FAILED and code in rules.refused_codes:
-        return Outcome.REFUSED, "refused", ()
+        return Outcome.REFUSED, "refused"
     if status == FAILED and code in rules.refused_first_codes:
-        return Outcome.REFUSED_FIRST, "refused_first", ()
-    pending = code == PENDING_CODE
-    return Outcome.UNKNOWN, "pending" if pending else "code_not_final", ()
+        return Outcome.REFUSED_FIRST, "refused_first"
+    return Outcome.UNKNOWN, "pending" if code == PENDING_CODE else "code_not_final"
 
 
-def read_inquiry(answer: dict[str, Any], customer_no: str) -> Customer | None:
+def sold(data: Mapping[str, Any], order: Order, code: str, currency: Currency) -> Answer:
+    """The answer of a sale of our order; one of electricity counts only with its tokens."""
+    serial, deposit = data.get("sn"), data.get("buyer_last_saldo")
+    if order.sells_token and not serial_tokens(serial):
+        return Answer(Outcome.UNKNOWN, "paid_without_token", code, True)
+    # Only here: other answers write a deposit of 0, and mean nothing by it.
+    deposit_minor = deposit * currency.minor_per_major if type(deposit) is int else None
+    if order.sells_token:
+        return Answer(Outcome.PAID, "paid", code, True, serial_tokens(serial), deposit_minor)
+    receipt = receipt_no(serial)
+    return Answer(Outcome.PAID, "paid", code, True, (), deposit_minor, receipt)
+
+
+def read_inquiry(answer: dict[str, Any], customer_no: str) -> Bill | None:
     """The customer of a 200 answer, None for a number that the biller does not know.
 
     Raises InquiryError for any other answer, `in_format` when it is the biller's own.
     """
-    form = _form(answer)
+    form = read_form(answer)
     if form is None:
         raise InquiryError("body_foreign")
     data, code, status = form
@@ -171,8 +216,7 @@ def read_inquiry(answer: dict[str, Any], customer_no: str) -> Customer | None:
         raise InquiryError("code_not_final", in_format=True, code=code)
     if data.get("customer_no") != customer_no:
         raise InquiryError("other_customer", code=code)
-    name = data.get("name")
-    shown = " ".join(_NOT_SHOWN.sub(" ", name).split()) if isinstance(name, str) else ""
+    shown = shown_name(data.get("name"))
     if not shown:
         raise InquiryError("nameless", in_format=True, code=code)
-    return Customer(customer_no, shown[:LONGEST_NAME])
+    return Bill(customer_no, shown)

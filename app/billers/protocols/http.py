@@ -13,6 +13,8 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -34,6 +36,14 @@ class WireError(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer that could be read."""
+
+    status: int
+    body: dict[str, Any]
+
+
 class Wire:
     """A bounded pool of connections to one biller; safe for threads."""
 
@@ -48,14 +58,31 @@ class Wire:
 
     def post(self, path: str, body: dict[str, Any], *, seconds: float) -> dict[str, Any]:
         """The JSON object of a 200 answer, within `seconds` altogether. Raises WireError."""
+        return self.call("POST", path, seconds=seconds, body=body).body
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        body: dict[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        readable: Container[int] = (200,),
+    ) -> Reply:
+        """The JSON object of an answer whose HTTP status is `readable`, within `seconds` in all.
+
+        What such a status means is the family's to judge: a proxy can send any. Raises WireError.
+        """
         timeout = (min(CONNECT_SECONDS, seconds), seconds)
         with _Cutter(seconds) as cutter:
             try:
-                with self._session.post(
-                    self._url + path, json=body, timeout=timeout,
-                    stream=True, allow_redirects=False,
+                with self._session.request(
+                    method, self._url + path, json=body, headers=headers, auth=auth,
+                    timeout=timeout, stream=True, allow_redirects=False,
                 ) as response:  # fmt: skip
-                    if response.status_code != requests.codes.ok:
+                    if response.status_code not in readable:
                         raise WireError(f"http_{response.status_code // 100}xx")
                     raw = _read(response)
             except requests.ConnectTimeout as error:
@@ -64,7 +91,7 @@ class Wire:
                 raise WireError("timeout") from error
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise WireError("timeout" if cutter.has_cut else "connection_lost") from error
-        return _object(raw)
+        return Reply(response.status_code, parse_object(raw))
 
     def close(self) -> None:
         self._session.close()
@@ -79,7 +106,8 @@ def _read(response: requests.Response) -> bytes:
     return bytes(raw)
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises WireError."""
     try:
         parsed = json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -37,7 +37,7 @@ def choose_again(hop: Hop[Services]) -> str:
 
 def product_facts(hop: Hop[Services]) -> dict[str, object]:
     _, _, product = catalogue.find(hop.market, hop.data["product"])
-    return {"product": product.name, "digits": product.customer_digits}
+    return {"product": product.name, "digits": catalogue.digits(product)}
 
 
 def name_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -47,7 +47,7 @@ def name_facts(hop: Hop[Services]) -> dict[str, object]:
 
 def parse_meter(hop: Hop[Services], typed: str) -> str:
     _, _, product = catalogue.find(hop.market, hop.data["product"])
-    return catalogue.customer_number(product, typed)
+    return catalogue.customer_number(product, typed, hop.market.region)
 
 
 def accept_meter(hop: Hop[Services], customer_no: str) -> str:
@@ -58,7 +58,9 @@ def accept_meter(hop: Hop[Services], customer_no: str) -> str:
 def inquire(hop: Hop[Services]) -> str:
     """Ask the biller whose meter this is; no money and no transaction is open."""
     try:
-        customer = hop.services.inquiries.inquire(hop.data["product"], hop.data["customer_no"])
+        customer = hop.services.inquiries.inquire(
+            hop.data["product"], hop.data["customer_no"], at=hop.now
+        )
     except DomainError as error:
         return {
             "customer_unknown": "bill.meter_unknown",
@@ -73,8 +75,8 @@ def amount_facts(hop: Hop[Services]) -> dict[str, object]:
     return {
         "name": hop.data["name"],
         "customer_no": hop.data["customer_no"],
-        "least_minor": product.min_minor,
-        "most_minor": product.max_minor,
+        "least_minor": product.least_minor,
+        "most_minor": product.most_minor,
     }
 
 

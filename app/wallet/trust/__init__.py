@@ -6,6 +6,8 @@
     payees           whose money a line or a deposit is
     deposits         notices: money that is on its way to the bank, nobody's to spend yet
     payouts          money that is on its way from the bank to somebody
+    orders           what is paid to billers, a day each; what a day comes to
+    pain001          such orders as the bank reads them
     matches          the rows that say what a line is for
     targets          what a line could be for, by the words in it
     matching         what a line is for, by maker and checker; only that moves trust_bank

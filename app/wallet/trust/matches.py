@@ -16,10 +16,10 @@ from app.db import Base
 from app.errors import DomainError
 from app.wallet import references
 from app.wallet.keys import new_key
-from app.wallet.trust import payees
+from app.wallet.trust import orders, payees
 from app.wallet.trust.payees import Payee
 
-Kind = Literal["deposit", "payout", "returned", "account"]
+Kind = Literal["deposit", "payout", "returned", "account", "settlement", "settlement_back"]
 
 
 class BankMatch(Base):
@@ -27,6 +27,7 @@ class BankMatch(Base):
 
     deposit: clears a notice · payout: it has left the bank · returned: a payout came back
     · account: straight into an account, or out of the operator's own
+    · settlement: a biller was paid by order · settlement_back: that came back
     """
 
     __tablename__ = "bank_matches"
@@ -36,6 +37,7 @@ class BankMatch(Base):
     kind: Mapped[str]
     notice_id: Mapped[UUID | None]
     transfer_id: Mapped[UUID | None]
+    order_id: Mapped[UUID | None]
     account_id: Mapped[int]
     person_id: Mapped[UUID | None]
     agent_id: Mapped[UUID | None]
@@ -59,6 +61,7 @@ class Target:
     proposer: str
     notice_id: UUID | None = None
     transfer_id: UUID | None = None
+    order_id: UUID | None = None
     match_id: UUID | None = None
 
 
@@ -110,6 +113,7 @@ def write(session: Session, line_id: str, target: Target, now: datetime) -> UUID
         "kind": target.kind,
         "notice_id": target.notice_id,
         "transfer_id": target.transfer_id,
+        "order_id": target.order_id,
         "account_id": target.payee.account_id,
         "person_id": target.payee.person_id,
         "agent_id": target.payee.agent_id,
@@ -159,9 +163,16 @@ def _target(session: Session, row: BankMatch) -> Target:
     return Target(
         kind=row.kind,  # type: ignore[arg-type]  # the column's CHECK
         reference=row.reference,
-        payee=payees.of_account(session, row.account_id, row.person_id, row.agent_id),
+        payee=_payee(session, row),
         proposer=row.proposer,
         notice_id=row.notice_id,
         transfer_id=row.transfer_id,
+        order_id=row.order_id,
         match_id=row.id,
     )
+
+
+def _payee(session: Session, row: BankMatch) -> Payee:
+    if row.order_id:
+        return orders.get(session, row.order_id).payee
+    return payees.of_account(session, row.account_id, row.person_id, row.agent_id)

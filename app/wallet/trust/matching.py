@@ -71,7 +71,7 @@ def assign(
 def assign_reference(
     session: Session, line_id: str, reference: str, *, proposer: str, now: datetime
 ) -> Proposal:
-    """Say that a line is this deposit's or payout's, whatever the payer wrote on the slip.
+    """Say that a line is this deposit's, payout's or order's, whatever the payer wrote on the slip.
 
     Raises as `assign`, and DomainError `reference_unknown`.
     """
@@ -82,7 +82,7 @@ def assign_reference(
     reason = targets.misfit(named[0], line)
     if reason:
         raise DomainError("line_does_not_fit", reason=reason)
-    target = targets.target_of(session, named[0], line, proposer)
+    target = targets.target_of(named[0], line, proposer)
     matches.write(session, line_id, target, now)
     return proposal(session, line_id)
 
@@ -103,7 +103,7 @@ def confirm(
 
     Raises DomainError `line_unmatched` with `reason` (nothing is proposed), `same_person`,
     `line_matched` (as something else, or by another), `proposal_changed`, `line_assigned`,
-    `deposit_ended`, `payout_ended`, `payee_suspended`, `agent_suspended`, `limit_balance` with
+    `deposit_ended`, `payout_ended`, `order_state`, `payee_suspended`, `agent_suspended`, `limit_balance` with
     `most`, `insufficient_funds` (the operator has not so much). Then nothing moved.
     """
     line, target = shown.line, shown.target

@@ -4,6 +4,7 @@ deposit    trust_bank → deposits_in_transit, suspense:deposits → the payee
 payout     payouts_in_transit → trust_bank
 returned   trust_bank → payouts_in_transit, and the payout is reversed
 account    trust_bank → the payee; or the operator → trust_bank, for the bank's charges
+settlement settlement:<biller> → trust_bank, by order; or back
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from app.wallet import agents, ledger
 from app.wallet.counter import low_float
 from app.wallet.keys import derived_key
 from app.wallet.ledger import Move, Posting
-from app.wallet.trust import deposits, payouts, receipts
+from app.wallet.trust import deposits, orders, payouts, receipts
 from app.wallet.trust.lines import BankLine
 from app.wallet.trust.matches import Target
 
@@ -28,6 +29,8 @@ POSTING_KINDS = {
     "deposit": "deposit_cleared",
     "payout": "payout_settled",
     "returned": "payout_back",
+    "settlement": "settlement_paid",
+    "settlement_back": "settlement_back",
 }
 INTO_ACCOUNT, OUT_OF_ACCOUNT = "deposit", "bank_charge"
 
@@ -35,7 +38,7 @@ INTO_ACCOUNT, OUT_OF_ACCOUNT = "deposit", "bank_charge"
 def lock_subject(session: Session, target: Target) -> None:
     """What the line is for is ended by nobody else meanwhile.
 
-    Raises DomainError `deposit_ended` with `state`, `payout_ended`.
+    Raises DomainError `deposit_ended` with `state`, `payout_ended`, `order_state` with `state`.
     """
     if target.notice_id:
         deposits.locked(session, target.notice_id)
@@ -43,6 +46,10 @@ def lock_subject(session: Session, target: Target) -> None:
         payout = payouts.locked(session, target.transfer_id)
         if payout.returned or payout.out is (target.kind == "payout"):
             raise DomainError("payout_ended")
+    if target.order_id:
+        order = orders.locked(session, target.order_id)
+        if order.ended or order.out is (target.kind == "settlement"):
+            raise DomainError("order_state", state=order.state)
 
 
 def post(
@@ -88,9 +95,12 @@ def follow_up(
     posting_id: int,
     now: datetime,
 ) -> None:
-    """The notice is cleared, the payout given back, the payee told."""
+    """The notice is cleared, the payout given back, the order paid, the payee told."""
     if target.notice_id:
         deposits.cleared(session, target.notice_id, posting_id, now)
+    if target.order_id:
+        end = orders.paid if target.kind == "settlement" else orders.came_back
+        end(session, target.order_id, now)
     if target.kind == "returned" and target.transfer_id:
         payouts.give_back(session, market, payouts.locked(session, target.transfer_id), now)
     elif brings_money(line, target):
@@ -128,7 +138,9 @@ def _moves(session: Session, line: BankLine, target: Target) -> tuple[Move, ...]
             return (Move(house(payouts.TRANSIT), trust, amount_minor),)
         case "returned":
             return (Move(trust, house(payouts.TRANSIT), amount_minor),)
+        case "settlement_back":
+            return (Move(trust, account, amount_minor),)
         case "account" if line.amount_minor > 0:
             return (Move(trust, account, amount_minor),)
-        case "account":
+        case "account" | "settlement":
             return (Move(account, trust, amount_minor),)

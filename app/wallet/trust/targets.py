@@ -1,4 +1,4 @@
-"""What a line of the statement could be for: deposits and payouts whose reference stands in it.
+"""What a line of the statement could be for: deposits, payouts and orders whose reference it has.
 
 A reference counts as a whole word of the line, in any case; O is read as 0, I and L as 1, for our
 references have none of them and slips are written by hand. Amounts must be equal to the unit.
@@ -15,10 +15,11 @@ from uuid import UUID
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from app.wallet.trust import payees, payouts
+from app.wallet.trust import orders, payees, payouts
 from app.wallet.trust.deposits import DepositNotice
 from app.wallet.trust.lines import BankLine, one_of
 from app.wallet.trust.matches import BankMatch, Kind, Target
+from app.wallet.trust.payees import Payee
 
 SLIP_CHARS_LEAST = 6  # a shorter number stands in too many lines by chance
 WORDS_MOST = 60
@@ -38,13 +39,13 @@ Reason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A deposit notice or a payout, as a line may be for it. `taken` are lines by kind of match."""
+    """A deposit notice, a payout or an order, as a line may be for it. `taken` are lines by kind."""
 
-    is_deposit: bool
+    what: Literal["deposit", "payout", "order"]
     id: UUID
     words: frozenset[str]
     reference: str
-    payee: tuple[int, UUID | None, UUID | None]
+    payee: Payee
     amount_minor: int
     ended: bool
     out: bool
@@ -52,19 +53,21 @@ class Known:
 
     def kind_for(self, line: BankLine) -> Kind:
         """What this line would be to it."""
-        if self.is_deposit:
+        if self.what == "deposit":
             return "deposit"
+        if self.what == "order":
+            return "settlement_back" if line.amount_minor > 0 else "settlement"
         return "returned" if line.amount_minor > 0 else "payout"
 
 
 def misfit(known: Known, line: BankLine) -> Reason | None:
     """Why a line cannot be for it; None when it can."""
     inbound = line.amount_minor > 0
-    if known.is_deposit and not inbound:
+    if known.what == "deposit" and not inbound:
         return "other_direction"
     if known.ended or (known.out and not inbound):
         return "ended"
-    if not known.is_deposit and inbound and not known.out:
+    if known.what != "deposit" and inbound and not known.out:
         return "not_out_yet"
     if known.amount_minor != abs(line.amount_minor):
         return "amount_differs"
@@ -77,7 +80,7 @@ def by_reference(session: Session, lines: Sequence[BankLine]) -> dict[str, Targe
     """By line id: what each line is for by the words in it, or why that is not known."""
     words = {line.id: words_of(line) for line in lines}
     known = known_by_words(session, set().union(*words.values()))
-    return {line.id: _judged(session, line, words[line.id], known) for line in lines}
+    return {line.id: _judged(line, words[line.id], known) for line in lines}
 
 
 def words_of(line: BankLine) -> set[str]:
@@ -88,30 +91,31 @@ def words_of(line: BankLine) -> set[str]:
 
 
 def known_by_words(session: Session, words: Iterable[str]) -> list[Known]:
-    """All deposits and payouts that one of these words names."""
+    """All deposits, payouts and orders that one of these words names."""
     wanted = sorted(words)
-    return [*_deposits(session, wanted), *_payouts(session, wanted)] if wanted else []
+    if not wanted:
+        return []
+    return [*_deposits(session, wanted), *_payouts(session, wanted), *_orders(session, wanted)]
 
 
-def target_of(session: Session, known: Known, line: BankLine, proposer: str) -> Target:
+def target_of(known: Known, line: BankLine, proposer: str) -> Target:
     return Target(
         kind=known.kind_for(line),
         reference=known.reference,
-        payee=payees.of_account(session, *known.payee),
+        payee=known.payee,
         proposer=proposer,
-        notice_id=known.id if known.is_deposit else None,
-        transfer_id=None if known.is_deposit else known.id,
+        notice_id=known.id if known.what == "deposit" else None,
+        transfer_id=known.id if known.what == "payout" else None,
+        order_id=known.id if known.what == "order" else None,
     )
 
 
-def _judged(
-    session: Session, line: BankLine, words: set[str], known: Sequence[Known]
-) -> Target | Reason:
+def _judged(line: BankLine, words: set[str], known: Sequence[Known]) -> Target | Reason:
     named = [one for one in known if one.words & words]
     reasons = {one.id: misfit(one, line) for one in named}
     fitting = [one for one in named if reasons[one.id] is None]
     if len(fitting) == 1:
-        return target_of(session, fitting[0], line, line.maker)
+        return target_of(fitting[0], line, line.maker)
     if fitting:
         return "several_fit"
     return next((reason for reason in reasons.values() if reason), "no_reference")
@@ -132,11 +136,11 @@ def _deposits(session: Session, words: list[str]) -> list[Known]:
     )  # fmt: skip
     return [
         Known(
-            is_deposit=True,
+            what="deposit",
             id=one.id,
             words=frozenset([one.reference, one.slip] if _findable(one.slip) else [one.reference]),
             reference=one.reference,
-            payee=(one.account_id, one.person_id, one.agent_id),
+            payee=payees.of_account(session, one.account_id, one.person_id, one.agent_id),
             amount_minor=one.amount_minor,
             ended=one.state != "on_way",
             out=False,
@@ -160,13 +164,37 @@ def _payouts(session: Session, words: list[str]) -> list[Known]:
         taken.setdefault(transfer_id, {})[kind] = line_id
     return [
         Known(
-            is_deposit=False,
+            what="payout",
             id=one.id,
             words=frozenset({one.reference}),
             reference=one.reference,
-            payee=(one.account_id, one.person_id, one.agent_id),
+            payee=payees.of_account(session, one.account_id, one.person_id, one.agent_id),
             amount_minor=one.amount_minor,
             ended=one.returned,
+            out=one.out,
+            taken=taken.get(one.id, {}),
+        )
+        for one in found
+    ]
+
+
+def _orders(session: Session, words: list[str]) -> list[Known]:
+    found = orders.of_references(session, words)
+    statement = select(BankMatch.order_id, BankMatch.kind, BankMatch.line_id).where(
+        BankMatch.order_id.in_([one.id for one in found]), BankMatch.withdrawn_at.is_(None)
+    )
+    taken: dict[UUID | None, dict[str, str]] = {}
+    for order_id, kind, line_id in session.execute(statement):
+        taken.setdefault(order_id, {})[kind] = line_id
+    return [
+        Known(
+            what="order",
+            id=one.id,
+            words=frozenset({one.reference}),
+            reference=one.reference,
+            payee=one.payee,
+            amount_minor=one.amount_minor,
+            ended=one.ended,
             out=one.out,
             taken=taken.get(one.id, {}),
         )

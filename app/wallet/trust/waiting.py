@@ -1,5 +1,6 @@
 """What should have moved on by itself, how long it has waited, and what is overdue by the market's
-rules: lines that nobody matched, deposits and payouts on their way, entries of suspense accounts.
+rules: lines that nobody matched, deposits, payouts and orders on their way, entries of suspense
+accounts.
 
 An entry of a suspense account is what its postings of one reference leave there, so that an old one
 cannot hide behind younger ones that come and go. Those of suspense:deposits are the notices.
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.markets.model import Market
-from app.wallet.trust import deposits, lines, payouts
+from app.wallet.trust import deposits, lines, orders, payouts
 
 What = Literal["line", "deposit", "payout", "suspense"]
 WHATS: tuple[What, ...] = get_args(What)
@@ -79,6 +80,8 @@ def _entries(session: Session, market: Market) -> Iterator[tuple[What, str, int,
         yield "deposit", notice.reference, notice.amount_minor, notice.created_at
     for payout in payouts.on_way(session, currency, AT_MOST):
         yield "payout", payout.reference, payout.amount_minor, payout.created_at
+    for order in orders.on_way(session, currency, AT_MOST):
+        yield "payout", order.reference, order.amount_minor, order.made_at
     facts = {"currency": currency, "deposits": deposits.SUSPENSE, "limit": AT_MOST}
     for kind, reference, minor, since in session.execute(text(SUSPENSE), facts):
         yield "suspense", f"{kind} {reference}".strip(), minor, since

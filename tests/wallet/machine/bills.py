@@ -14,7 +14,7 @@ from app.billers import claims, expiry, models, payments, quotes, settlement
 from app.billers.protocols.answers import Answer, Outcome
 from app.billers.settlement import Claim
 from app.billers.states import State
-from app.markets.model import Product
+from app.markets.billers import Product
 from tests.people import fresh_meter
 from tests.wallet.machine.base import Asked, Base
 from tests.wallet.machine.books import Hold, Refused
@@ -135,9 +135,9 @@ class Bills(Base):
             self.model.refuse_agent(agent)
         if walk_in == by:
             raise Refused("own_number")
-        if amount < self.product.min_minor:
+        if amount < self.product.least_minor:
             raise Refused("amount_too_small")
-        if amount > self.product.max_minor:
+        if amount > self.product.most_minor:
             raise Refused("amount_too_large")
         if amount % self.product.step_minor:
             raise Refused("amount_step")

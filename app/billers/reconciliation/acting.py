@@ -1,0 +1,160 @@
+"""What can be done about an exception. What moves money is proposed by one, approved by another.
+
+    ask        the biller is asked about the payment again, now
+    captured   the file is evidence that it was sold: a resolution of the payment
+    returned   the biller did not sell it: a resolution of the payment
+    claim      it stays open, and grows old: the biller owes us an answer
+    write_off  a case: what the books must say when nobody will answer any more
+    close      a case: our books are right as they are, and nothing moves
+
+An exception whose payment was decided ends by itself (`exceptions.settle`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import func, or_, update
+from sqlalchemy.orm import Session
+
+from app.bell import PAYMENTS
+from app.billers import models, resolution
+from app.billers.models import Payment
+from app.billers.reconciliation import exceptions, write_offs
+from app.billers.reconciliation.exceptions import Found, ReportException
+from app.billers.reconciliation.write_offs import Effect
+from app.billers.resolution import EVIDENCE_LEAST, EVIDENCE_MOST
+from app.billers.states import State
+from app.db import ring_after_commit
+from app.errors import DomainError
+from app.markets.model import Market
+
+Action = Literal["ask", "captured", "returned", "claim", "write_off", "close"]
+ACTIONS: dict[tuple[str, str], tuple[Action, ...]] = {
+    ("only_ours", "missing"): ("claim", "returned", "write_off", "close"),
+    ("only_ours", "taken_back"): ("claim", "returned", "close"),
+    ("only_theirs", "not_ours"): ("claim", "write_off", "close"),
+    ("only_theirs", "undecided"): ("ask", "captured", "claim"),
+    ("only_theirs", "released"): ("captured", "claim", "close"),
+    ("only_theirs", "cancelled"): ("claim", "write_off", "close"),
+    ("only_theirs", "held"): ("claim", "close"),
+    ("only_theirs", "returned"): ("claim", "write_off", "close"),
+    ("different", "amount"): ("claim", "write_off", "close"),
+    ("different", "day"): ("claim", "close"),
+    ("different", "taken_back"): ("claim", "close"),
+    ("duplicate", "twice"): ("claim", "write_off", "close"),
+    ("duplicate", "other_file"): ("claim", "write_off", "close"),
+}
+
+
+def ask(session: Session, name: str, now: datetime) -> str:
+    """Let a worker ask the biller now; the payment's reference.
+
+    Raises DomainError `exception_unknown`, `exception_done`, `exception_action`, `payment_manual`
+    (nobody asks any more: staff decide).
+    """
+    _, one = _fitting(session, name, "ask")
+    payment = _payment(session, one)
+    if payment.state not in (State.SENT, State.UNKNOWN):
+        raise DomainError("payment_manual", state=payment.state, reference=payment.reference)
+    now_due = (
+        update(Payment)
+        .where(Payment.id == payment.id)
+        .where(or_(Payment.lease_until.is_(None), Payment.lease_until < func.clock_timestamp()))
+        .values(due_at=func.clock_timestamp())
+    )
+    session.execute(now_due)
+    models.note(session, payment.id, State(payment.state), "asked_by_staff", now=now)
+    ring_after_commit(session, PAYMENTS)
+    return payment.reference
+
+
+def propose_captured(
+    session: Session, name: str, *, token: str | None, evidence: str, maker: str, now: datetime
+) -> str:
+    """Propose that the biller sold it; the payment's reference, under which another approves.
+
+    The line must be of the payment's own amount. Raises as `ask` but for `payment_manual`,
+    DomainError `exception_amounts`, and as `resolution.propose`.
+    """
+    run, one = _fitting(session, name, "captured")
+    payment = _payment(session, one)
+    if one.theirs_minor != one.ours_minor:
+        raise DomainError("exception_amounts")
+    decision: resolution.Decision = "paid_late" if payment.state == State.RELEASED else "paid"
+    told = f"{evidence.strip()} ({run.file_name}, line {one.line})"
+    resolution.propose(
+        session, payment.reference, decision, token=token, evidence=told, maker=maker, now=now
+    )
+    return payment.reference
+
+
+def propose_returned(
+    session: Session, name: str, *, evidence: str, maker: str, now: datetime
+) -> str:
+    """Propose that the biller never sold it; as `propose_captured`."""
+    _, one = _fitting(session, name, "returned")
+    reference = _payment(session, one).reference
+    resolution.propose(session, reference, "returned", evidence=evidence, maker=maker, now=now)
+    return reference
+
+
+def claim(session: Session, name: str, *, note: str, by: str, now: datetime) -> None:
+    """Write down that the biller was asked to account for it. It stays open.
+
+    Raises as `ask` but for `payment_manual`, and DomainError `evidence_missing`.
+    """
+    _, one = _fitting(session, name, "claim")
+    if not EVIDENCE_LEAST <= len(note.strip()) <= EVIDENCE_MOST:
+        raise DomainError("evidence_missing", least=EVIDENCE_LEAST, most=EVIDENCE_MOST)
+    one.claimed_at, one.claimed_by, one.note = now, by, note.strip()
+    session.flush()
+
+
+def about_write_off(session: Session, name: str) -> tuple[Found, Effect]:
+    """What a write-off would post. Raises as `ask` but for `payment_manual`."""
+    found = _fitting(session, name, "write_off")
+    return found, write_offs.effect(found[1])
+
+
+def write_off(
+    session: Session, market: Market, name: str, amount_minor: int, case_id: UUID, now: datetime
+) -> Effect:
+    """Post an approved write-off, and end the exception.
+
+    Raises as `about_write_off`, and DomainError `operator_funds_short`, `exception_changed` (it is
+    about another amount than was approved).
+    """
+    (_, one), effect = about_write_off(session, name)
+    if effect.amount_minor != amount_minor:
+        raise DomainError("exception_changed")
+    reference = _payment(session, one).reference if one.payment_id else name.strip().upper()
+    write_offs.post(session, market, effect, case_id=case_id, reference=reference, now=now)
+    exceptions.finish(session, one, "written_off", case_id, now)
+    return effect
+
+
+def about_closing(session: Session, name: str) -> Found:
+    """Raises as `ask` but for `payment_manual`."""
+    return _fitting(session, name, "close")
+
+
+def close(session: Session, name: str, case_id: UUID, now: datetime) -> None:
+    """End an exception of which two people say that our books are right."""
+    exceptions.finish(session, about_closing(session, name)[1], "closed", case_id, now)
+
+
+def _fitting(session: Session, name: str, action: Action) -> Found:
+    """The exception, locked, if this can be done about it; what has ended by itself is first."""
+    found = exceptions.locked(session, name)
+    fitting = ACTIONS[found[1].kind, found[1].why]
+    if action not in fitting:
+        raise DomainError("exception_action", action=action, fitting=", ".join(fitting))
+    return found
+
+
+def _payment(session: Session, one: ReportException) -> Payment:
+    assert one.payment_id
+    return models.lock(session, one.payment_id)

@@ -1,0 +1,59 @@
+"""What a biller tells us by itself, before, beside or after the answer to our request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app import bell
+from app.billers import models, orders, settlement
+from app.billers.models import Payment
+from app.billers.protocols.answers import Heard, Outcome
+from app.billers.states import State
+from app.db import ring_after_commit
+from app.errors import DomainError
+from app.markets.model import Market
+
+
+def heard(
+    session: Session, market: Market, biller: str, heard_of: Heard, *, now: datetime
+) -> State:
+    """Let a webhook take effect; the state of the payment after it.
+
+    A success settles at once. A refusal, and what its signature does not cover, only hastens the
+    next question: the answer to that has a fence. A refusal after a success is the biller taking
+    the sale back. Raises DomainError `reference_unknown`.
+    """
+    payment_id = session.scalar(
+        select(Payment.id).where(
+            Payment.biller_ref == heard_of.biller_ref, Payment.biller == biller
+        )
+    )
+    if payment_id is None:
+        raise DomainError("reference_unknown")
+    payment = models.lock(session, payment_id)
+    answer = heard_of.judge(orders.order_of(market, payment)) if heard_of.judge else None
+    code = answer.code if answer else ""
+    facts = {"by": "webhook", "reason": answer.reason if answer else "unsigned", "code": code}
+    outcome = answer.outcome if answer else Outcome.UNKNOWN
+    if answer and outcome is Outcome.PAID and payment.reversing_at is None:
+        settlement.remember(payment, answer)
+        settlement.paid(session, market, payment, answer.tokens, now=now, facts=facts)
+    elif outcome is Outcome.REFUSED and payment.state == State.CAPTURED:
+        settlement.returned(session, payment, now=now, facts=facts)
+    else:
+        _hasten(session, payment, now, facts)
+    return State(payment.state)
+
+
+def _hasten(session: Session, payment: Payment, now: datetime, facts: Mapping[str, Any]) -> None:
+    """Ask now instead of later; whoever is busy with it right now hears the same."""
+    models.note(session, payment.id, State(payment.state), "webhook", now=now, facts=facts)
+    if payment.state in (State.SENT, State.UNKNOWN) and payment.lease_until is None:
+        statement = update(Payment).where(Payment.id == payment.id)
+        session.execute(statement.values(due_at=func.clock_timestamp()))
+        ring_after_commit(session, bell.PAYMENTS)

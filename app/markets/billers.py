@@ -1,0 +1,227 @@
+"""L1: a biller in a market file: its wire family, what its codes mean, what it sells.
+
+A new biller of a known family is a table here and nothing else. What could buy twice, or keep
+somebody's money for ever, is refused with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from app.markets.families import DAY_SECONDS, FAMILIES, FamilyName, Pay, Policy, Traits
+from app.markets.parties import BankParty
+from app.markets.reports import Report
+from app.markets.tables import Code, Fault, Seconds, Table, unlike, written
+from app.markets.tariffs import Operation, Tariff
+
+# Two digits or more, so that it is no key of a menu.
+ShortcutNumber = Annotated[
+    str,
+    written(r"[1-9]\d{1,3}", "2 to 4 digits, the first no 0"),
+    AfterValidator(unlike("98", "98 turns a page and can be no shortcut")),
+]
+Category = Literal[
+    "electricity", "water", "school", "health", "insurance", "tv", "data", "government"
+]
+CATEGORIES: tuple[Category, ...] = (
+    "electricity", "water", "school", "health", "insurance", "tv", "data", "government",
+)  # fmt: skip
+BILLS: tuple[Operation, ...] = ("bill_payment", "agent_bill")
+LONGEST_DOUBT_SECONDS = 30 * DAY_SECONDS
+_LONGEST_HINT = 40
+
+
+class CustomerNumber(Table):
+    """What a customer number looks like, so that a typo is refused before any money moves.
+
+    `kind` phone: the number of a telephone, typed as people write it. `hint` is said in every
+    language of the market where the number is asked for.
+    """
+
+    kind: Literal["number", "phone"] = "number"
+    least: int = Field(ge=3, le=20)
+    most: int = Field(ge=3, le=20)
+    luhn: bool = False
+    letters: bool = False
+    pattern: str | None = None
+    hint: dict[str, Annotated[str, Field(min_length=1, max_length=_LONGEST_HINT)]]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.least > self.most:
+            raise Fault("must be at most most", "least")
+        if self.letters and self.luhn:
+            raise Fault("a number with letters has no check digit of this kind", "luhn")
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise Fault(f"is no pattern: {error}", "pattern") from error
+        return self
+
+
+class Product(Table):
+    """Something that a biller sells.
+
+    `pay` any: as much as the customer types, from `min_minor` to `max_minor` in steps; fixed:
+    `price_minor`; exact: just what is owed; partial: up to what is owed; over: more than that too.
+    A sale of a `token` counts only with one that a meter would take.
+    """
+
+    code: Code
+    sku: str = Field(min_length=1, max_length=20)
+    category: Category
+    name: str = Field(min_length=1, max_length=20)
+    sells: Literal["token", "service"] = "service"
+    inquiry: bool = True
+    pay: Pay
+    price_minor: int | None = Field(None, gt=0)
+    min_minor: int | None = Field(None, gt=0)
+    max_minor: int | None = Field(None, gt=0)
+    step_minor: int = Field(1, gt=0)
+    customer: CustomerNumber
+    shortcut: ShortcutNumber | None = None
+
+    @property
+    def least_minor(self) -> int:
+        return self.price_minor or self.min_minor or 1
+
+    @property
+    def most_minor(self) -> int:
+        most = self.price_minor or self.max_minor
+        assert most is not None, "a checked product has a price or a most"
+        return most
+
+    @property
+    def owes(self) -> bool:
+        """Whether the biller is asked what the customer owes."""
+        return self.pay in ("exact", "partial", "over")
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if (self.pay == "fixed") != (self.price_minor is not None):
+            raise Fault("is given where pay is 'fixed', and only there", "price_minor")
+        if self.pay == "fixed":
+            if self.min_minor or self.max_minor:
+                raise Fault("a fixed price has no other amounts", "min_minor")
+            return self
+        for key in ("min_minor", "max_minor"):
+            if getattr(self, key) is None:
+                raise Fault("is missing", key)
+        if self.least_minor > self.most_minor:
+            raise Fault("must be at most max_minor", "min_minor")
+        if self.least_minor % self.step_minor:
+            raise Fault("must be a multiple of step_minor", "min_minor")
+        if self.owes and not self.inquiry:
+            raise Fault("what is owed is known only by asking", "inquiry")
+        return self
+
+
+class Biller(Table):
+    """One biller: its wire family, its codes, its hours, and what to do when it is silent.
+
+    `refused_codes`: the biller's record of our reference says that nothing was sold; a transaction
+    was formed and has failed. `refused_first_codes` form no transaction: a refusal as the answer
+    to the very first request only. Every other code leaves the outcome unknown.
+    """
+
+    family: FamilyName
+    name: str = Field(min_length=1, max_length=20)
+    credentials: Code | None = None
+    inquiry_timeout_seconds: float = Field(gt=0, le=2)
+    timeout_seconds: float = Field(gt=0, le=20)  # a worker's claim lasts 30 s and must outlive it
+    refused_codes: tuple[str, ...] = Field(min_length=1)
+    refused_first_codes: tuple[str, ...] = ()
+    silence_policy: Policy
+    when_absent: Literal["ask_again", "buy_again"] = "ask_again"
+    ask_after_seconds: tuple[Seconds, ...] = Field(min_length=1)
+    ask_horizon_seconds: Seconds
+    manual_after_seconds: Seconds
+    same_day: bool = False
+    opens: time | None = None
+    cut_off: time | None = None
+    concurrency: int = Field(ge=1, le=256)
+    breaker_failures: int = Field(ge=1)
+    breaker_open_seconds: Seconds
+    tariffs: dict[Operation, tuple[Tariff, ...]] = Field(default_factory=dict)
+    report: Report | None = None
+    payee: BankParty | None = None
+    products: tuple[Product, ...] = Field(min_length=1)
+
+    @property
+    def traits(self) -> Traits:
+        return FAMILIES[self.family]
+
+    @model_validator(mode="after")
+    def _never_buys_twice(self) -> Self:
+        traits = self.traits
+        if self.silence_policy not in traits.policies:
+            known = " or ".join(repr(one) for one in traits.policies)
+            raise Fault(f"this family knows {known} only", "silence_policy")
+        for key in ("refused_codes", "refused_first_codes"):
+            self._refuse_codes(key, traits)
+        if set(self.refused_codes) & set(self.refused_first_codes):
+            raise Fault("a code stands in refused_codes too", "refused_first_codes")
+        if self.when_absent == "buy_again" and not traits.repeats_safely:
+            raise Fault("this family could sell one reference twice", "when_absent")
+        if traits.same_day and not self.same_day:
+            reason = "must be true: past midnight this family knows the inquiry no more"
+            raise Fault(reason, "same_day")
+        return self
+
+    def _refuse_codes(self, key: str, traits: Traits) -> None:
+        codes = set(getattr(self, key))
+        if codes & (traits.sold | traits.pending):
+            raise Fault("a pending or successful code cannot mean refused", key)
+        judging = sorted(codes & traits.judges_repetition)
+        if judging:
+            reason = f"{judging[0]}, a duplicate reference, says nothing about the first request"
+            raise Fault(reason, key)
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        # Asking a Digiflazz-like biller IS sending the purchase again; past its horizon the
+        # same reference buys anew, so our asking must have ended long before.
+        if self.manual_after_seconds >= self.ask_horizon_seconds:
+            raise Fault("must end before ask_horizon_seconds", "manual_after_seconds")
+        anew = self.traits.buys_anew_seconds
+        if anew is not None and self.ask_horizon_seconds > anew - DAY_SECONDS:
+            days = anew // DAY_SECONDS
+            reason = f"after {days} days asking buys again; must end a day before that"
+            raise Fault(reason, "ask_horizon_seconds")
+        if self.manual_after_seconds > LONGEST_DOUBT_SECONDS:
+            raise Fault("keeps people's money longer than 30 days", "manual_after_seconds")
+        if self.manual_after_seconds <= self.ask_after_seconds[0]:
+            raise Fault("ends before the biller is asked once", "manual_after_seconds")
+        return self
+
+    @model_validator(mode="after")
+    def _has_hours(self) -> Self:
+        if self.family == "file" and self.cut_off is None:
+            raise Fault("is missing: the day's file is written then", "cut_off")
+        if self.family != "file" and (self.opens is None) != (self.cut_off is None):
+            raise Fault("opens and cut_off belong together", "opens")
+        if self.opens is not None and self.cut_off is not None and self.opens >= self.cut_off:
+            raise Fault("must be before cut_off", "opens")
+        return self
+
+    @model_validator(mode="after")
+    def _sells_what_it_can(self) -> Self:
+        traits = self.traits
+        for index, product in enumerate(self.products):
+            place = ("products", index)
+            if product.pay not in traits.pays:
+                known = ", ".join(traits.pays)
+                raise Fault(f"this family takes {known} only", *place, "pay")
+            if traits.needs_inquiry and not product.inquiry:
+                raise Fault("this family pays only what was inquired", *place, "inquiry")
+            if product.sells == "token" and not traits.sells_tokens:
+                raise Fault("this family sells no tokens", *place, "sells")
+        for operation in self.tariffs:
+            if operation not in BILLS:
+                raise Fault("is no price of a bill", "tariffs", operation)
+        return self

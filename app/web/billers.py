@@ -1,0 +1,64 @@
+"""Webhooks of billers: what one tells us by itself about a payment.
+
+Nobody's word is taken without the biller's own signature; the secret of the gateways' addresses is
+none of theirs. What is refused changes nothing and is counted by its reason.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
+
+from app.billers import webhooks
+from app.billers.protocols.answers import WebhookError
+from app.errors import DomainError
+from app.runtime import Runtime
+from app.telemetry import CALLBACKS_REFUSED, log
+
+FORGED = ("unsigned", "signature_wrong", "too_old")
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    """The webhook view of one app."""
+    views = Blueprint("billers", __name__, url_prefix="/callbacks/billers")
+
+    @views.post("/<code>")
+    def webhook(code: str) -> Response:
+        wire = runtime.wires.get(code)
+        if wire is None:
+            return _refused("biller_unknown", 404)
+        now = datetime.now(UTC)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            told = wire.hear(headers, _body(), now)
+            take_in = partial(webhooks.heard, market=runtime.market, biller=code, now=now)
+            state = runtime.db.transact(
+                lambda session: take_in(session, heard_of=told), name="webhook", idempotent=True
+            )
+        except WebhookError as error:
+            return _refused(error.reason, 403 if error.reason in FORGED else 400)
+        except DomainError as error:
+            return _refused(error.code, 503 if error.retryable else 404)
+        log.info("biller_told", biller=code, state=state)
+        return Response("ok\n", mimetype="text/plain")
+
+    return views
+
+
+def _body() -> bytes:
+    """Raises WebhookError `body_unreadable`; a body that is too large is werkzeug's own 413."""
+    try:
+        return request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # every server has its own words for a body that broke off
+        raise WebhookError("body_unreadable") from error
+
+
+def _refused(reason: str, status: int) -> Response:
+    CALLBACKS_REFUSED.labels(reason).inc()
+    log.warning("webhook_refused", reason=reason, path=request.path)
+    return Response(f"{reason}\n", status, mimetype="text/plain")
