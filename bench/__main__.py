@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-BENCHES = ("ledger", "hops", "sessions", "live_sessions", "payments", "pins")
+BENCHES = ("ledger", "hops", "sessions", "live_sessions", "payments", "drain", "reconcile", "pins")
 
 
 def main(names: list[str]) -> int:

@@ -51,9 +51,9 @@ LIVE_SECONDS = 900  # what expires while we measure would be measured too
 GATEWAY = africastalking.GATEWAY
 NAME = "Wanjiru Nyambura Kamau Odhiambo Achieng"
 PREFIX = "ussd:"
-TYPED = ("1", "1", "{meter}", "200")
+TYPED = ("1", "1", "1", "{meter}", "200")
 # Wrong meter, right one, two wrong amounts, the largest: the session remembers as much as it can.
-MISTYPED = ("1", "1", "5", "{meter}", "5", "0x", "50000")
+MISTYPED = ("1", "1", "1", "5", "{meter}", "5", "0x", "50000")
 # Back through all screens to home, and then around; no reply reads SQL.
 REPLIES = ("0", "0", "0", "0", *("1", "0") * 8)
 
@@ -135,7 +135,7 @@ def _payer(world: World, side: Side, language: str) -> str:
     (msisdn,) = add_people(side.parts, 1, 1_000_000, language, name=NAME)
     phone = Phone(world, msisdn)
     phone.dial()
-    for reply in ("1", "1", fresh_meter(), "200", PIN):
+    for reply in ("1", "1", "1", fresh_meter(), "200", PIN):
         phone.reply(reply)
     phone.wait_sms(1)
     return msisdn

@@ -67,7 +67,7 @@ def _pay_all(phones: list[Phone]) -> dict[str, float]:
 
     def until_pin(phone: Phone) -> None:
         phone.dial()
-        for reply in ("1", "1", fresh_meter(), "200"):
+        for reply in ("1", "1", "1", fresh_meter(), "200"):
             phone.reply(reply)
 
     def confirm(phone: Phone) -> None:

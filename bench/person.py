@@ -46,15 +46,18 @@ SCREENS = {
         "bands": "END Bills:\nto KES 100.00: KES 5.00\nto KES 1,000.00: KES 10.00\n"
         "to KES 10,000.00: KES 25.00\nto KES 50,000.00: KES 50.00\nTax is in the fee.",
         "old_pin": "CON Enter your PIN now\n0 Back 00 Home",
-        "products": "CON Pay bill\n1 Stima token\n0 Back 00 Home",
-        "meter": "CON Stima token. Enter the meter number (11 digits)\n0 Back 00 Home",
-        "amount": "CON {name}\nMeter {meter}\nEnter amount, KES 50.00 to KES 50,000.00\n"
+        "categories": "CON Pay bill\nOr type first letters.\n1 Electricity\n2 Water\n3 School fees\n"
+        "4 Clinic\n5 Insurance\n6 TV\n7 Mobile data\n8 Government fees\n0 Back 00 Home",
+        "products": "CON Pay bill\nOr type first letters.\n1 Stima token\n2 Stima bill\n"
+        "3 Jiji token\n4 Jiji bill\n0 Back 00 Home",
+        "meter": "CON Stima token. Enter:\nMeter number, 11 digits\n0 Back 00 Home",
+        "amount": "CON {name}\nNo. {meter}\nEnter amount, KES 50.00 to KES 50,000.00\n"
         "0 Back 00 Home",
         "slow": "END Stima token is slow now. Nothing was taken. Please dial again in a few "
         "minutes. Help: 0711000999",
-        "confirm": "CON Pay KES {amount}.00 to Stima token\nMeter {meter}\n{name}\nFee KES 10.00\n"
+        "confirm": "CON Pay KES {amount}.00 to Stima token\nNo. {meter}\n{name}\nFee KES 10.00\n"
         "Total KES {total}\nEnter PIN to pay\n0 Back 00 Home",
-        "paid": "END Paid KES {amount}.00. Fee KES 10.00. Ref <ref>\nToken <token>\nMeter {meter}",
+        "paid": "END Paid KES {amount}.00. Fee KES 10.00. Ref <ref>\nToken <token>\nNo. {meter}",
         "progress": "END Payment <ref> of KES {amount}.00 is in progress. An SMS follows. "
         "Do not pay again.",
         "none": "END You have no payments yet. Dial again to pay a bill.",
@@ -80,16 +83,19 @@ SCREENS = {
         "bands": "END Bili:\nhadi KES 100.00: KES 5.00\nhadi KES 1,000.00: KES 10.00\n"
         "hadi KES 10,000.00: KES 25.00\nhadi KES 50,000.00: KES 50.00\nKodi imo ndani ya ada.",
         "old_pin": "CON Weka PIN yako ya sasa\n0 Rudi 00 Mwanzo",
-        "products": "CON Lipa bili\n1 Stima token\n0 Rudi 00 Mwanzo",
-        "meter": "CON Stima token. Weka namba ya mita (tarakimu 11)\n0 Rudi 00 Mwanzo",
-        "amount": "CON {name}\nMita {meter}\nWeka kiasi, KES 50.00 hadi KES 50,000.00\n"
+        "categories": "CON Lipa bili\nAu andika herufi za kwanza.\n1 Umeme\n2 Maji\n3 Ada ya shule\n"
+        "4 Kliniki\n5 Bima\n6 TV\n7 Data ya simu\n8 Ada za serikali\n0 Rudi 00 Mwanzo",
+        "products": "CON Lipa bili\nAu andika herufi za kwanza.\n1 Stima token\n2 Stima bill\n"
+        "3 Jiji token\n4 Jiji bill\n0 Rudi 00 Mwanzo",
+        "meter": "CON Stima token. Weka:\nNamba ya mita, tarakimu 11\n0 Rudi 00 Mwanzo",
+        "amount": "CON {name}\nNamba {meter}\nWeka kiasi, KES 50.00 hadi KES 50,000.00\n"
         "0 Rudi 00 Mwanzo",
         "slow": "END Stima token inachelewa sasa. Hakuna kilichokatwa. Tafadhali piga tena baada "
         "ya dakika chache. Msaada: 0711000999",
-        "confirm": "CON Lipa KES {amount}.00 kwa Stima token\nMita {meter}\n{name}\nAda KES 10.00\n"
+        "confirm": "CON Lipa KES {amount}.00 kwa Stima token\nNamba {meter}\n{name}\nAda KES 10.00\n"
         "Jumla KES {total}\nWeka PIN kulipa\n0 Rudi 00 Mwanzo",
         "paid": "END Umelipa KES {amount}.00. Ada KES 10.00. Kumb <ref>\nTokeni <token>\n"
-        "Mita {meter}",
+        "Namba {meter}",
         "progress": "END Malipo <ref> ya KES {amount}.00 yanashughulikiwa. Utapata SMS. "
         "Usilipe tena.",
         "none": "END Bado huna malipo. Piga tena kulipa bili.",
@@ -166,11 +172,12 @@ class Person:
         yield from self._at(call, "1", READS, detail)
 
     def pay(self) -> Session:
-        """A whole payment of a meter of its own: 6 hops, and the money moves once."""
+        """A whole payment of a meter of its own: 7 hops, and the money moves once."""
         meter, amount = fresh_meter(), random.randint(101, TAKEN_MOST)
         facts = {"meter": meter, "amount": amount, "name": meters.owner(meter)}
         facts["total"] = f"{amount + FEE:,}.00"
         call, _, _ = yield from self._dial()
+        yield from self._at(call, "1", PLAIN, self._say("categories"))
         yield from self._at(call, "1", PLAIN, self._say("products"))
         yield from self._at(call, "1", PLAIN, self._say("meter"))
         asked = (self._say("amount", **facts), self._say("slow"))

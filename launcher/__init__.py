@@ -17,6 +17,7 @@ Procfile with tools of their own, none of it is needed.
     children    one supervised process: its output, its backoff
     supervisor  keeps children and servers alive until told to stop
     market      the little that a run has to know of its market file
+    billers     the market's billers, for the sandbox and for Kibanda's credentials
     settings    the environment of a demo run
     run         `python -m launcher run`, from the check of the ports to the end
     readiness   when all of it answers, and what a person is told then

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from launcher import billers
+from launcher.billers import Biller, Whereabouts
 
 DEFAULT = "demo"
 FOLDER = Path("app/markets")
@@ -36,7 +39,8 @@ class Market:
     demo: bool = False
     region: str = ""
     service_code: str = ""
-    billers: tuple[str, ...] = ()
+    biller_files: tuple[Biller, ...] = ()
+    timezone: str = ""
     people: tuple[Person, ...] = ()
     currency: str = ""
     exponent: int = 0
@@ -49,23 +53,26 @@ class Market:
         """
         return "kibanda" if self.code == DEFAULT else f"kibanda_{self.code}"
 
-    def credentials(self, sandbox: str) -> str:
-        """The sandbox's billers, as the setting BILLER_CREDENTIALS has them."""
-        billers = {
-            code: {
-                "url": f"{sandbox}/billers/{code}",
-                "username": "kibanda",
-                "api_key": f"demo-{code}-key",
-            }
-            for code in self.billers
-        }
-        return json.dumps(billers, separators=(",", ":"))
+    @property
+    def billers(self) -> tuple[str, ...]:
+        """Their codes."""
+        return tuple(one.code for one in self.biller_files)
+
+    def biller_ports(self, next_port: Callable[[], int]) -> dict[str, int]:
+        """Ports for the billers that are not spoken to by HTTP."""
+        return billers.ports(self.biller_files, next_port)
+
+    def of_billers(self, where: Whereabouts) -> dict[str, str]:
+        """What the sandbox and Kibanda are told of the billers."""
+        return billers.settings(self.biller_files, where)
 
     def of_sandbox(self) -> dict[str, str]:
         """What the sandbox is told of the country that it plays."""
         people = [{"name": _shown(one), "msisdn": one.msisdn} for one in self.people]
         return {
             "SANDBOX_REGION": self.region,
+            "SANDBOX_TIMEZONE": self.timezone,
+            "SANDBOX_EXPONENT": str(self.exponent),
             "SANDBOX_SERVICE_CODE": self.service_code,
             "SANDBOX_PEOPLE": json.dumps(people, separators=(",", ":")),
             "SANDBOX_BANK_CURRENCY": self.currency,
@@ -105,7 +112,8 @@ def _market(name: str, told: Mapping[str, Any]) -> Market:
         demo=told.get("demo") is True,
         region=str(told["region"]),
         service_code=str(told["service_codes"][0]),
-        billers=tuple(told["billers"]),
+        biller_files=billers.read(told["billers"], int(told["currency"]["exponent"])),
+        timezone=str(told["timezone"]),
         people=people,
         currency=str(told["currency"]["code"]),
         exponent=int(told["currency"]["exponent"]),

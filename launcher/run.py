@@ -182,13 +182,14 @@ def _end_leftovers(places: Places, terminal: Terminal) -> None:
 
 def _check_ports(asked: Settings) -> None:
     """Raises CannotStartError for a port that is taken, before anything was started."""
-    names = {"PORT": asked.port}
+    ports = [("PORT", asked.port, asked.port)]
     if asked.demo:
-        names["SANDBOX_PORT"] = asked.sandbox_port
-    for name, port in names.items():
+        own = (asked.sandbox_port, *asked.biller_ports)
+        ports += [("SANDBOX_PORT", asked.sandbox_port, port) for port in own]
+    for name, first, port in ports:
         refusal = _port_refusal(port)
         if refusal is not None:
-            other = f"`{name}={port + 100} make run`"
+            other = f"`{name}={first + 100} make run`"
             raise CannotStartError(f"Port {port} {refusal}: choose another one, e.g. {other}.")
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from launcher import market as market_file
+from launcher.billers import Whereabouts
 from launcher.errors import CannotStartError
 from launcher.market import Market
 from launcher.places import Places
@@ -19,6 +21,7 @@ from launcher.servers import Servers
 
 DATABASE_NAMES = ("DATABASE_URL", "MIGRATION_DATABASE_URL")
 MARK = "KIBANDA_RUN"
+BILLER_PORTS_AFTER = 10  # the billers' first port of their own is so far after the sandbox's
 FILE_NAME = ".flaskenv"
 FILE_HEAD = (
     "# Written by `make run` while it runs, so that `flask --app app.factory ...` in another\n"
@@ -36,6 +39,7 @@ class Settings:
     sandbox_port: int
     market: Market
     environment: Mapping[str, str]
+    biller_ports: tuple[int, ...] = ()
 
     @property
     def demo(self) -> bool:
@@ -68,10 +72,11 @@ def from_environment(given: Mapping[str, str], sandbox_data: Path, project: Path
         )
     if not given_databases:
         environment = _without_libpq(environment)
+    ports = market.biller_ports(count(sandbox_port + BILLER_PORTS_AFTER).__next__)
     ours = {"PORT": str(port), "SANDBOX_PORT": str(sandbox_port), "KIBANDA_MARKET": market.name}
     if market.demo:
-        ours |= _demo_values(port, sandbox_port, sandbox_data, market)
-    return Settings(port, sandbox_port, market, {**ours, **environment})
+        ours |= _demo_values(port, sandbox_port, ports, sandbox_data, market)
+    return Settings(port, sandbox_port, market, {**ours, **environment}, tuple(ports.values()))
 
 
 def with_servers(settings: Settings, servers: Servers | None) -> dict[str, str]:
@@ -119,9 +124,9 @@ def _escaped(value: str) -> str:
 
 
 def _demo_values(
-    port: int, sandbox_port: int, sandbox_data: Path, market: Market
+    port: int, sandbox_port: int, ports: Mapping[str, int], sandbox_data: Path, market: Market
 ) -> dict[str, str]:
-    sandbox = f"http://127.0.0.1:{sandbox_port}"
+    sandbox, kibanda = f"http://127.0.0.1:{sandbox_port}", f"http://127.0.0.1:{port}"
     return {
         "MENU_OVERLAP_SECONDS": "0",  # there is no other release beside this one
         "CALLBACK_TOKEN": "demo",
@@ -129,10 +134,10 @@ def _demo_values(
         "AT_API_KEY": "demo-at-key",
         "AT_API_URL": sandbox,
         "AT_SENDER_ID": "KIBANDA",
-        "BILLER_CREDENTIALS": market.credentials(sandbox),
-        "KIBANDA_URL": f"http://127.0.0.1:{port}",
+        "KIBANDA_URL": kibanda,
         "SANDBOX_DATA": str(sandbox_data),
         **market.of_sandbox(),
+        **market.of_billers(Whereabouts(sandbox, kibanda, sandbox_data, ports)),
     }
 
 

@@ -1,4 +1,4 @@
-"""The outside world, played by one process: Africa's Talking's gateway, a biller, and the phones.
+"""The outside world, played by one process: Africa's Talking's gateway, billers, bank and phones.
 
 What lives here speaks other people's wire formats and keeps their manners, the bad ones too. It
 imports nothing of `app`: the two meet only over HTTP. It must never gain a kindness that the real

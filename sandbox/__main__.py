@@ -60,8 +60,9 @@ def main() -> None:
         settings = from_environment()
     except SettingsError as error:
         sys.exit(f"sandbox: {error}")
-    if not _port_is_free(settings.port):
-        sys.exit(f"sandbox: port {settings.port} is taken; set SANDBOX_PORT to a free one")
+    for name, port in settings.ports:
+        if not _port_is_free(port):
+            sys.exit(f"sandbox: port {port} is taken; set {name} to a free one")
     _Server(settings).run()
 
 

@@ -59,6 +59,12 @@ class Settings:
     answer_seconds: float = LONGEST_ANSWER_SECONDS
 
     @property
+    def ports(self) -> tuple[tuple[str, int], ...]:
+        """Every port that it serves, and the variable that says so."""
+        of_billers = (one.port for one in self.billers.values() if one.port)
+        return (("SANDBOX_PORT", self.port), *(("SANDBOX_BILLERS", port) for port in of_billers))
+
+    @property
     def country_code(self) -> str:
         """What stands for the 0 of a number dialled at home."""
         return str(phonenumbers.country_code_for_region(self.region))

@@ -164,6 +164,7 @@ class Sandbox:
     process: "subprocess.Popen[bytes]"
     url: str
     data: Path
+    ports: dict[str, int] = field(default_factory=dict)
 
     def get(self, path: str) -> requests.Response:
         return requests.get(self.url + path, timeout=20)

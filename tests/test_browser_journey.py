@@ -75,9 +75,9 @@ def test_pay_for_electricity_and_read_the_token_twice(
         "Kibanda\n1 Pay bill\n2 Send money\n3 Withdraw cash\n4 My payments\n5 Balance\n"
         "6 Lost token\n7 My account"
     )
-    type_in(phone, "1", "1", meter, "200")
+    type_in(phone, "1", "1", "1", meter, "200")
     assert phone.is_open
-    assert phone.screen.startswith(f"Pay KES 200.00 to Stima token\nMeter {meter}\n")
+    assert phone.screen.startswith(f"Pay KES 200.00 to Stima token\nNo. {meter}\n")
     assert "Total KES 210.00\nEnter PIN to pay" in phone.screen
     phone.reply(PIN)
     expect(phone.part("screen")).to_contain_text("Paid KES 200.00")
@@ -103,12 +103,12 @@ def test_what_the_page_recorded_can_be_played(
     phone.enter_number(add_person("en", 500_000))
     phone.record()
     phone.dial(CODE)
-    type_in(phone, "1", "1", meter, "200")
+    type_in(phone, "1", "1", "1", meter, "200")
     phone.lose_network()
     phone.expect_view("lost")
     phone.expect_view("idle")
     phone.dial(CODE)
-    type_in(phone, START_AGAIN, "1", "1", meter, "200", PIN)
+    type_in(phone, START_AGAIN, "1", "1", "1", meter, "200", PIN)
     phone.expect_unread(1)
     phone.part("key-end").click()
     phone.expect_view("idle")
@@ -157,11 +157,11 @@ def test_two_people_pay_side_by_side(page: PhonePage, add_person: AddPerson) -> 
     for phone, language in zip(phones, ("en", "sw"), strict=True):
         phone.enter_number(add_person(language, 100_000))
         phone.dial(CODE)
-    for replies in (("1", "1"), ("1", "1"), meters, ("100", "150")):
+    for replies in (*[("1", "1")] * 3, meters, ("100", "150")):
         for phone, reply in zip(phones, replies, strict=True):
             phone.reply(reply)
-    expect(phones[0].part("screen")).to_contain_text(f"Meter {meters[0]}")
-    expect(phones[1].part("screen")).to_contain_text(f"Mita {meters[1]}")
+    expect(phones[0].part("screen")).to_contain_text(f"No. {meters[0]}")
+    expect(phones[1].part("screen")).to_contain_text(f"Namba {meters[1]}")
     for phone in phones:
         phone.part("reply").fill(PIN)
     for phone in phones:
@@ -179,12 +179,12 @@ def test_the_network_is_lost_before_and_after_the_pin(
     phone, meter = page.phone(), fresh_meter()
     phone.enter_number(add_person("en", 100_000))
     phone.dial(CODE)
-    type_in(phone, "1", "1", meter, "200")
+    type_in(phone, "1", "1", "1", meter, "200")
     phone.lose_network()
     phone.expect_view("lost")
     phone.expect_view("idle")
     phone.dial(CODE)
-    type_in(phone, START_AGAIN, "1", "1", meter, "150")
+    type_in(phone, START_AGAIN, "1", "1", "1", meter, "150")
     world.fault("ussd", "drop", times=1)
     phone.part("reply").fill(PIN)
     phone.part("soft-left").click()

@@ -316,6 +316,7 @@ def test_another_demo_market_has_its_own_country(tmp_path: Path) -> None:
             "url": "http://127.0.0.1:8001/billers/pln",
             "username": "kibanda",
             "api_key": "demo-pln-key",
+            "webhook_secret": "demo-pln-secret",
         }
     }
     assert json.loads(told["SANDBOX_PEOPLE"])[0] == {

@@ -223,7 +223,7 @@ def test_the_billers_sales_are_listed(page: PhonePage, outside: Sandbox) -> None
     data = outside.post("/billers/stima/v1/transaction", order).json()["data"]
     token = data["sn"].split("/")[0].replace("-", " ")
     expect(page.sales).to_have_count(1)
-    expect(page.sales.first).to_contain_text("meter 54100234563")
+    expect(page.sales.first).to_contain_text("stima 54100234563")
     expect(page.sales.first).to_contain_text("1,500")
     expect(page.sales.first).to_contain_text(token)
 

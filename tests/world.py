@@ -23,6 +23,7 @@ import requests
 
 from app.staff.credentials import DEMO_PASSWORD
 from launcher import market as market_file
+from launcher.billers import Whereabouts
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 30.0
@@ -72,6 +73,7 @@ class World:
         self.url = f"http://127.0.0.1:{self.port}"
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.country = market_file.read(self.root, self.market)
+        self.biller_ports = self.country.biller_ports(free_port)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -96,8 +98,10 @@ class World:
             "AT_API_KEY": "demo-at-key",
             "AT_API_URL": self.sandbox_url,
             "AT_SENDER_ID": "KIBANDA",
-            "BILLER_CREDENTIALS": self.country.credentials(self.sandbox_url),
             **self.country.of_sandbox(),
+            **self.country.of_billers(
+                Whereabouts(self.sandbox_url, self.url, self.folder / "sandbox", self.biller_ports)
+            ),
             **self.extra,
         }
 

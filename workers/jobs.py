@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import DBAPIError
 
 from app.bell import MESSAGES, PAYMENTS
-from app.billers import expiry, waiting
+from app.billers import batches, expiry, waiting
 from app.errors import DomainError
 from app.sms import outbound
 from app.telemetry import log
@@ -63,6 +63,8 @@ def keep_house() -> None:
     first_month = now.date().replace(day=1)
     chores: dict[str, Callable[[], int]] = {
         "cancel_unsent": lambda: expiry.cancel_unsent(db, market, now),
+        "close_days": lambda: batches.close_days(db, market, here.runtime.wires, now),
+        "read_answers": lambda: batches.read_answers(db, market, here.runtime.wires, now),
         "end_asking": lambda: expiry.end_asking(db, market, now),
         "expire_intents": lambda: db.transact(lambda s: intents.expire(s, now)),
         "expire_resets": lambda: db.transact(lambda s: resets.expire(s, now)),

@@ -35,6 +35,11 @@ def find(market: Market, product_code: str) -> tuple[str, Biller, Product]:
         raise DomainError("product_unknown") from error
 
 
+def is_sold(market: Market, product_code: str) -> bool:
+    """Whether the market still has it."""
+    return any(product.code == product_code for product in products(market))
+
+
 def product_name(market: Market, code: str) -> str:
     """What people call a product; its code when it has left the market file since it was bought."""
     names = {p.code: p.name for biller in market.billers.values() for p in biller.products}

@@ -98,11 +98,7 @@ def claim(session: Session, market: Market, biller: str, most: int, now: datetim
     standing = _lock(session, biller)
     room = _room(session, biller, rules, standing, most)
     due = _due(session, market, biller, standing, room, now) if room > 0 else []
-    fresh = [
-        row.id
-        for row in due
-        if row.state == State.HELD and _may_leave(session, market, row.id, row.hold_id, now)
-    ]
+    fresh = _leaving(session, market, [row for row in due if row.state == State.HELD], now)
     asked = [row.id for row in due if row.state != State.HELD]
     if not fresh and not asked:
         return []
@@ -152,14 +148,17 @@ def _due(
     return session.execute(_DUE, values).all()
 
 
-def _may_leave(
-    session: Session, market: Market, payment_id: UUID, hold_id: UUID, now: datetime
-) -> bool:
-    """Whether a held payment may be sent: its hold is there and will not expire any more."""
-    if ledger.clear_expiry(session, hold_id):
-        return True
-    settlement.cancel(session, market, models.lock(session, payment_id), now=now)
-    return False
+def _leaving(
+    session: Session, market: Market, held: Sequence[Row[Any]], now: datetime
+) -> list[UUID]:
+    """The held payments that may be sent: their holds are there and will not expire any more."""
+    if not held:
+        return []
+    kept = ledger.clear_expiries(session, [row.hold_id for row in held])
+    for row in held:
+        if row.hold_id not in kept:
+            settlement.cancel(session, market, models.lock(session, row.id), now=now)
+    return [row.id for row in held if row.hold_id in kept]
 
 
 def _work(market: Market, row: Row[Any]) -> Work:

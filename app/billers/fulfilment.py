@@ -33,6 +33,7 @@ from app.telemetry import log
 GLANCE_SECONDS = 0.03  # how soon work that became due beside calls in flight is seen
 RECORD_AGAIN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0)
 MARGIN_SECONDS = 2
+ANSWERED_EVERY_SECONDS = 1.0
 LEFT_ALONE_SECONDS = 5.0  # a lock that is waited for in vain would cost the others 2 s a round
 
 
@@ -56,6 +57,8 @@ class Fulfilment:
         }
         self._flying: dict[str, set[Future[None]]] = {code: set() for code in market.billers}
         self._left_alone_until: dict[str, float] = {}
+        # When each biller's row must be told of an answer: at once after a failure.
+        self._tell_at: dict[str, float] = {}
         self._running = threading.Lock()
 
     def introduce(self) -> None:
@@ -186,9 +189,15 @@ class Fulfilment:
         return None
 
     def _count(self, biller: str, answer: Answer) -> None:
+        """An answer resets the count of failures: told at once after a failure, else seldom."""
         rules = self._market.billers[biller]
         if answer.in_format:
+            if time.monotonic() < self._tell_at.get(biller, 0.0):
+                return
+            self._tell_at[biller] = time.monotonic() + ANSWERED_EVERY_SECONDS
             deposit = answer.deposit_minor if answer.outcome is Outcome.PAID else None
             self._db.transact(partial(breaker.answered, biller=biller, deposit_minor=deposit))
-        elif self._db.transact(partial(breaker.failed, biller=biller, rules=rules)):
+            return
+        self._tell_at[biller] = 0.0
+        if self._db.transact(partial(breaker.failed, biller=biller, rules=rules)):
             log.error("breaker_opened", biller=biller, reason=answer.reason)

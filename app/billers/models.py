@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, Identity, String, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.billers.states import State, is_allowed
@@ -157,16 +157,17 @@ def shift(
     source = State(payment.state)
     if not is_allowed(source, target):
         raise ValueError(f"a payment never goes from {source} to {target}")
+    event = _event(payment.id, target, what, now=now, source=source, facts=facts)
     statement = (
         update(Payment)
         .where(Payment.id == payment.id, Payment.state == source)
         .values(state=target, came_from=source, **values)
         .returning(Payment)
+        .add_cte(event.cte("event"))  # one round trip for both
     )
     moved = session.execute(statement, execution_options={"populate_existing": True})
     if moved.scalar_one_or_none() is None:
         raise ValueError(f"payment {payment.reference} left {source} without its lock")
-    note(session, payment.id, target, what, now=now, source=source, facts=facts)
 
 
 def note(
@@ -180,6 +181,18 @@ def note(
     facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an event; without `source` it is a note on a payment that stays where it is."""
+    session.execute(_event(payment_id, state, what, now=now, source=source, facts=facts))
+
+
+def _event(
+    payment_id: UUID,
+    state: State,
+    what: str,
+    *,
+    now: datetime,
+    source: State | None,
+    facts: Mapping[str, Any] | None,
+) -> Insert:
     row = {
         "payment_id": payment_id,
         "at": now,
@@ -188,4 +201,4 @@ def note(
         "what": what,
         "facts": dict(facts or {}),
     }
-    session.execute(insert(PaymentEvent).values(row))
+    return insert(PaymentEvent).values(row)

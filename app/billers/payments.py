@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.orm import Session
 
 from app import bell
-from app.billers import breaker, hours, models
+from app.billers import breaker, hours, models, telling
 from app.billers.models import Payment, PaymentEvent
 from app.billers.protocols.answers import Bill
 from app.billers.quotes import Quote
@@ -142,7 +142,10 @@ def confirm(
     intents.close(session, intent, payment_id, now)
     if agent:
         low_float.fell(session, market, agent, payment_id, now)
-    if not by_file:
+    if by_file:
+        payment = session.get_one(Payment, payment_id)
+        telling.tell(session, market, payment, "payment_accepted", now)
+    else:
         ring_after_commit(session, bell.PAYMENTS)
     return outcome(session, payment_id)
 

@@ -18,6 +18,7 @@ from app.wallet.people import Person
 
 # What they are told at the counter, by what a person would be.
 TO_AGENT = {
+    "payment_accepted": "bill_accepted_by_you",
     "payment_paid": "bill_paid_by_you",
     "payment_refused": "bill_refused_by_you",
     "payment_cancelled": "bill_cancelled_by_you",
@@ -25,6 +26,7 @@ TO_AGENT = {
     "payment_waiting": "bill_waiting_by_you",
 }
 TO_CUSTOMER = {
+    "payment_accepted": "bill_accepted_for_you",
     "payment_paid": "bill_paid_for_you",
     "payment_refused": "bill_not_paid_for_you",
     "payment_cancelled": "bill_not_paid_for_you",
@@ -49,6 +51,8 @@ def tell(session: Session, market: Market, payment: Payment, kind: str, now: dat
         "receipt_no": payment.receipt_no,
         "at": now.isoformat(),
     }
+    if kind == "payment_accepted" and payment.due_at:
+        facts["by"] = payment.due_at.isoformat()  # when the biller gets it
     if payment.agent_id is None:
         person = session.get_one(Person, payment.person_id)
         _notify(session, payment, kind, _recipient(person), facts, now)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app import bell
 from app.billers import models, orders, settlement
 from app.billers.models import Payment
-from app.billers.protocols.answers import Heard, Outcome
+from app.billers.protocols.answers import Answer, Heard, Outcome
 from app.billers.states import State
 from app.db import ring_after_commit
 from app.errors import DomainError
@@ -36,7 +36,7 @@ def heard(
     if payment_id is None:
         raise DomainError("reference_unknown")
     payment = models.lock(session, payment_id)
-    answer = heard_of.judge(orders.order_of(market, payment)) if heard_of.judge else None
+    answer = _judged(market, payment, heard_of)
     code = answer.code if answer else ""
     facts = {"by": "webhook", "reason": answer.reason if answer else "unsigned", "code": code}
     outcome = answer.outcome if answer else Outcome.UNKNOWN
@@ -48,6 +48,16 @@ def heard(
     else:
         _hasten(session, payment, now, facts)
     return State(payment.state)
+
+
+def _judged(market: Market, payment: Payment, heard_of: Heard) -> Answer | None:
+    """None: it says nothing that counts, or its product has left the market, whose file would
+    tell what counts as a sale."""
+    try:
+        order = orders.order_of(market, payment)
+    except KeyError:
+        return None
+    return heard_of.judge(order) if heard_of.judge else None
 
 
 def _hasten(session: Session, payment: Payment, now: datetime, facts: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from flask import Flask
 
 from app.cli import (
     agents,
+    billers,
     cases,
     database,
     money,
@@ -24,6 +25,7 @@ from app.cli import (
 def register(app: Flask) -> None:
     for command in (
         *agents.COMMANDS,
+        *billers.COMMANDS,
         *cases.COMMANDS,
         *database.COMMANDS,
         *money.COMMANDS,

@@ -43,7 +43,7 @@ class Span(click.ParamType[timedelta]):
 @click.option("--to", "final", type=DAY, help="to this local day, itself included")
 @click.option("--by", type=click.Choice(BY), default="state", help="one line a … (default state)")
 @click.option("--menu", default="", help="sessions that reached this menu, such as bill")
-@click.option("--state", default="", help="sessions that reached this state, such as bill.meter")
+@click.option("--state", default="", help="sessions that reached this state, such as bill.number")
 @click.option("--language", default="", help="sessions in this language")
 @click.option("--network", default="", help="sessions over this network code")
 @click.option("--version", default="", help="sessions of this menu version")
@@ -152,7 +152,7 @@ def _line(by: str, row: Row) -> dict[str, object]:
 
 
 def _steps(rows: Sequence[Row]) -> str:
-    """`bill.product 100 % → bill.meter 92 %, …`; the last screens stand apart, in their order."""
+    """`bill.product 100 % → bill.number 92 %, …`; the last screens stand apart, in their order."""
     asking = " → ".join(_step(row) for row in rows if not row.last)
     last = ", ".join(_step(row) for row in rows if row.last)
     return "; ".join(part for part in (asking, last and f"last screens: {last}") if part)

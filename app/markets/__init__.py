@@ -26,7 +26,14 @@ FOLDER = Path(__file__).parent
 
 
 class MarketError(ValueError):
-    """A market file that cannot be used; the text names the file, the line and the reason."""
+    """A market file that cannot be used; the text names the file, the line and the reason.
+
+    `problems` are all that were found, each such a text, in the order of the file.
+    """
+
+    def __init__(self, first: str, *others: str) -> None:
+        super().__init__(first)
+        self.problems = (first, *others)
 
 
 def load(name_or_path: str, known: Mapping[str, Collection[str]] | None = None) -> Market:
@@ -44,7 +51,7 @@ def load(name_or_path: str, known: Mapping[str, Collection[str]] | None = None) 
     except tomllib.TOMLDecodeError as error:
         raise MarketError(f"{path}:{refusals.of_syntax(text, error)}") from error
     except ValidationError as error:
-        raise MarketError(f"{path}:{refusals.of_values(text, error)}") from error
+        raise MarketError(*(f"{path}:{one}" for one in refusals.of_values(text, error))) from error
 
 
 def _refuse_unknown(

@@ -7,15 +7,24 @@ somebody's money for ever, is refused with the reason.
 from __future__ import annotations
 
 import re
-from datetime import time
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from app.markets.customer_numbers import CustomerNumber
 from app.markets.families import DAY_SECONDS, FAMILIES, FamilyName, Pay, Policy, Traits
 from app.markets.parties import BankParty
 from app.markets.reports import Report
-from app.markets.tables import Code, Fault, Seconds, Table, unlike, written
+from app.markets.tables import (
+    Code,
+    Fault,
+    LocalTime,
+    Seconds,
+    Table,
+    one_line,
+    unlike,
+    written,
+)
 from app.markets.tariffs import Operation, Tariff
 
 # Two digits or more, so that it is no key of a menu.
@@ -32,36 +41,11 @@ CATEGORIES: tuple[Category, ...] = (
 )  # fmt: skip
 BILLS: tuple[Operation, ...] = ("bill_payment", "agent_bill")
 LONGEST_DOUBT_SECONDS = 30 * DAY_SECONDS
-_LONGEST_HINT = 40
-
-
-class CustomerNumber(Table):
-    """What a customer number looks like, so that a typo is refused before any money moves.
-
-    `kind` phone: the number of a telephone, typed as people write it. `hint` is said in every
-    language of the market where the number is asked for.
-    """
-
-    kind: Literal["number", "phone"] = "number"
-    least: int = Field(ge=3, le=20)
-    most: int = Field(ge=3, le=20)
-    luhn: bool = False
-    letters: bool = False
-    pattern: str | None = None
-    hint: dict[str, Annotated[str, Field(min_length=1, max_length=_LONGEST_HINT)]]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.least > self.most:
-            raise Fault("must be at most most", "least")
-        if self.letters and self.luhn:
-            raise Fault("a number with letters has no check digit of this kind", "luhn")
-        if self.pattern is not None:
-            try:
-                re.compile(self.pattern)
-            except re.error as error:
-                raise Fault(f"is no pattern: {error}", "pattern") from error
-        return self
+MOST_QUESTIONS = 1000
+LARGEST_MINOR = 999_999_999_999  # twelve digits are all that a wire has for an amount
+Sku = Annotated[str, written(r"[!-~]{1,20}", "1 to 20 signs without spaces")]
+Name = Annotated[str, Field(min_length=1, max_length=20), AfterValidator(one_line)]
+AmountMinor = Annotated[int, Field(gt=0, le=LARGEST_MINOR)]
 
 
 class Product(Table):
@@ -73,15 +57,15 @@ class Product(Table):
     """
 
     code: Code
-    sku: str = Field(min_length=1, max_length=20)
+    sku: Sku
     category: Category
-    name: str = Field(min_length=1, max_length=20)
+    name: Name
     sells: Literal["token", "service"] = "service"
     inquiry: bool = True
     pay: Pay
-    price_minor: int | None = Field(None, gt=0)
-    min_minor: int | None = Field(None, gt=0)
-    max_minor: int | None = Field(None, gt=0)
+    price_minor: AmountMinor | None = None
+    min_minor: AmountMinor | None = None
+    max_minor: AmountMinor | None = None
     step_minor: int = Field(1, gt=0)
     customer: CustomerNumber
     shortcut: ShortcutNumber | None = None
@@ -130,10 +114,10 @@ class Biller(Table):
     """
 
     family: FamilyName
-    name: str = Field(min_length=1, max_length=20)
+    name: Name
     credentials: Code | None = None
-    inquiry_timeout_seconds: float = Field(gt=0, le=2)
-    timeout_seconds: float = Field(gt=0, le=20)  # a worker's claim lasts 30 s and must outlive it
+    inquiry_timeout_seconds: float = Field(ge=0.1, le=2)
+    timeout_seconds: float = Field(ge=0.1, le=20)  # a worker's claim lasts 30 s and must outlive it
     refused_codes: tuple[str, ...] = Field(min_length=1)
     refused_first_codes: tuple[str, ...] = ()
     silence_policy: Policy
@@ -142,11 +126,11 @@ class Biller(Table):
     ask_horizon_seconds: Seconds
     manual_after_seconds: Seconds
     same_day: bool = False
-    opens: time | None = None
-    cut_off: time | None = None
+    opens: LocalTime | None = None
+    cut_off: LocalTime | None = None
     concurrency: int = Field(ge=1, le=256)
-    breaker_failures: int = Field(ge=1)
-    breaker_open_seconds: Seconds
+    breaker_failures: int = Field(ge=1, le=100)
+    breaker_open_seconds: int = Field(ge=1, le=3600)
     tariffs: dict[Operation, tuple[Tariff, ...]] = Field(default_factory=dict)
     report: Report | None = None
     payee: BankParty | None = None
@@ -174,12 +158,23 @@ class Biller(Table):
         return self
 
     def _refuse_codes(self, key: str, traits: Traits) -> None:
-        codes = set(getattr(self, key))
-        if codes & (traits.sold | traits.pending):
+        codes = getattr(self, key)
+        form, like = traits.codes
+        for code in codes:
+            if not re.fullmatch(form, code, re.ASCII):
+                raise Fault(f"{code!r} is no code of this family; they are like {like}", key)
+        if set(codes) & (traits.sold | traits.pending):
             raise Fault("a pending or successful code cannot mean refused", key)
-        judging = sorted(codes & traits.judges_repetition)
+        judging = sorted(set(codes) & traits.judges_repetition)
         if judging:
             reason = f"{judging[0]}, a duplicate reference, says nothing about the first request"
+            raise Fault(reason, key)
+        fleeting = sorted(set(codes) & (traits.forms_nothing | traits.absent))
+        if fleeting and key == "refused_codes":
+            reason = (
+                f"{fleeting[0]} forms no transaction, so it may judge a repeated request and not "
+                "the first; it belongs to refused_first_codes"
+            )
             raise Fault(reason, key)
 
     @model_validator(mode="after")
@@ -200,9 +195,24 @@ class Biller(Table):
         return self
 
     @model_validator(mode="after")
+    def _asks_within_reason(self) -> Self:
+        longest = self.manual_after_seconds
+        if longest // self.ask_after_seconds[-1] > MOST_QUESTIONS:
+            reason = f"its last step asks more than {MOST_QUESTIONS} times until all is manual"
+            raise Fault(reason, "ask_after_seconds")
+        if self.when_absent == "buy_again" and longest > DAY_SECONDS:
+            reason = "with buy_again at most a day: later the biller may have forgotten a sale"
+            raise Fault(reason, "manual_after_seconds")
+        if self.silence_policy == "wait" and longest < DAY_SECONDS:
+            raise Fault("must leave the biller a day for its answer file", "manual_after_seconds")
+        return self
+
+    @model_validator(mode="after")
     def _has_hours(self) -> Self:
         if self.family == "file" and self.cut_off is None:
             raise Fault("is missing: the day's file is written then", "cut_off")
+        if self.family == "file" and self.opens is not None:
+            raise Fault("a biller that is paid by file takes payments at any time", "opens")
         if self.family != "file" and (self.opens is None) != (self.cut_off is None):
             raise Fault("opens and cut_off belong together", "opens")
         if self.opens is not None and self.cut_off is not None and self.opens >= self.cut_off:
@@ -211,17 +221,24 @@ class Biller(Table):
 
     @model_validator(mode="after")
     def _sells_what_it_can(self) -> Self:
-        traits = self.traits
         for index, product in enumerate(self.products):
-            place = ("products", index)
-            if product.pay not in traits.pays:
-                known = ", ".join(traits.pays)
-                raise Fault(f"this family takes {known} only", *place, "pay")
-            if traits.needs_inquiry and not product.inquiry:
-                raise Fault("this family pays only what was inquired", *place, "inquiry")
-            if product.sells == "token" and not traits.sells_tokens:
-                raise Fault("this family sells no tokens", *place, "sells")
+            self._refuse_product(product, self.traits, "products", index)
         for operation in self.tariffs:
             if operation not in BILLS:
                 raise Fault("is no price of a bill", "tariffs", operation)
         return self
+
+    def _refuse_product(self, product: Product, traits: Traits, *place: str | int) -> None:
+        if product.pay not in traits.pays:
+            known = ", ".join(traits.pays)
+            raise Fault(f"this family takes {known} only", *place, "pay")
+        if traits.needs_inquiry and not product.inquiry:
+            raise Fault("this family pays only what was inquired", *place, "inquiry")
+        if product.inquiry and traits.inquires and product.category not in traits.inquires:
+            known = " and ".join(traits.inquires)
+            raise Fault(f"this family knows the names of {known} only", *place, "inquiry")
+        if product.sells == "token" and not traits.sells_tokens:
+            raise Fault("this family sells no tokens", *place, "sells")
+        if len(product.sku) > traits.sku_most:
+            reason = f"must have at most {traits.sku_most} characters in this family"
+            raise Fault(reason, *place, "sku")

@@ -128,6 +128,7 @@ class Market(Table):
                 raise Fault("is none of the languages", "demo_people", index, "language")
         self._refuse_unpriced()
         self._refuse_odd_products()
+        self._refuse_odd_accounts()
         return self
 
     def _refuse_nowhere(self) -> None:
@@ -144,7 +145,7 @@ class Market(Table):
         for operation in operations:
             if operation not in self.tariffs:
                 raise Fault("is missing", "tariffs", operation)
-            refuse_disorder(operation, self.tariffs[operation])
+            refuse_disorder(self.tariffs[operation], "tariffs", operation)
         most = max(tier.per_transaction_minor for tier in self.tiers.values())
         for operation in HIGHEST_PRICED:
             self._refuse_below(most, operation, "the largest per_transaction_minor")
@@ -157,8 +158,8 @@ class Market(Table):
                 if lists is None:
                     self._refuse_below(product.most_minor, operation, what)
                     continue
-                refuse_disorder(operation, lists)
                 own = ("billers", code, "tariffs", operation)
+                refuse_disorder(lists, *own)
                 self._refuse_payer(lists, *own)
                 self._refuse_short(product.most_minor, lists, what, *own)
 
@@ -191,10 +192,43 @@ class Market(Table):
             if shortcuts[product.shortcut or ""] > 1:
                 reason = "is in use or was retired: printed codes keep their use"
                 raise Fault(reason, *place, "shortcut")
+            self._refuse_service_code(place, product)
+            self._refuse_unaffordable(place, product)
             self._refuse_parts_of_units(place, product)
             for language in self.languages:
                 if language not in product.customer.hint:
                     raise Fault(f"has none in {language!r}", *place, "customer", "hint")
+
+    def _refuse_service_code(self, place: Place, product: Product) -> None:
+        """`*384*123*51*…` is either a code of ours or a product's shortcut, not both."""
+        for code in self.service_codes if product.shortcut else ():
+            longer = code.removesuffix("#") + f"*{product.shortcut}"
+            for other in self.service_codes:
+                if f"{other.removesuffix('#')}*".startswith(f"{longer}*"):
+                    raise Fault(f"is dialled as the service code {other}", *place, "shortcut")
+
+    def _refuse_unaffordable(self, place: Place, product: Product) -> None:
+        most = max(tier.per_transaction_minor for tier in self.tiers.values())
+        if product.least_minor > most:
+            key = "price_minor" if product.price_minor else "min_minor"
+            raise Fault(f"no tier may pay more than {most} at once", *place, key)
+
+    def _refuse_odd_accounts(self) -> None:
+        """Billers that share credentials are one account: one provider, and each sku once."""
+        owners = {code: code for code, one in self.billers.items() if one.credentials is None}
+        for code, biller in self.billers.items():
+            other = owners.setdefault(biller.credentials or code, code)
+            provider = biller.family.partition("_")[0]
+            if provider != self.billers[other].family.partition("_")[0]:
+                reason = f"{other} has these credentials too, and speaks another family"
+                raise Fault(reason, "billers", code, "credentials")
+        skus: set[tuple[str, str]] = set()
+        for place, product in self._placed_products():
+            code = str(place[1])
+            sku = (self.billers[code].credentials or code, product.sku)
+            if sku in skus:
+                raise Fault("another product of this account has this sku", *place, "sku")
+            skus.add(sku)
 
     def _refuse_parts_of_units(self, place: Place, product: Product) -> None:
         """Some families write amounts in whole currency units."""

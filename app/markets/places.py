@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 Place = tuple[str | int, ...]
@@ -26,9 +27,14 @@ def line_of(text: str, place: Sequence[str | int]) -> int:
 
     `text` is TOML without a fault.
     """
-    lines = _Reader(text).lines
+    lines = _lines(text)
     enclosing = (tuple(place[:end]) for end in range(len(place), 0, -1))
     return next((lines[one] for one in enclosing if one in lines), 1)
+
+
+@lru_cache(maxsize=1)
+def _lines(text: str) -> Mapping[Place, int]:
+    return _Reader(text).lines
 
 
 class _Reader:

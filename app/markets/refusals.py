@@ -36,6 +36,9 @@ _REASONS = {
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must have at least {min_length} characters",
     "string_type": "must be text, in quotes",
+    "time_parsing": "must be a time of day, such as 18:00:00",
+    "time_type": "must be a time of day, such as 18:00:00",
+    "finite_number": "must be a number",
     "too_short": "must have at least {min_length} of its kind",
     "tuple_type": "must be a list, in [ ]",
 }
@@ -49,18 +52,18 @@ def of_syntax(text: str, error: tomllib.TOMLDecodeError) -> str:
     return f"{line}: this is no TOML: {_AT_LINE.sub('', message)}"
 
 
-def of_values(text: str, error: ValidationError) -> str:
-    """`LINE: place: reason` of the first fault.
+def of_values(text: str, error: ValidationError) -> list[str]:
+    """`LINE: place: reason` of every fault, from the top.
 
-    A name that nobody knows comes before all others: what it should have been is missing too.
-    A list whose items are refused counts as empty, which comes after all others.
+    Where there are names that nobody knows, only those: what they should have been is missing too.
+    A list whose items are refused counts as empty, which is told where there is nothing else.
     """
     errors = error.errors(include_url=False)
     faults = [_fault(one) for one in errors if one["type"] != "too_short"]
     faults = faults or [_fault(one) for one in errors]
     unknown = [fault for fault in faults if fault[0]]
     placed = [(line_of(text, place), place, reason) for _, place, reason in unknown or faults]
-    return of_place(*min(placed, key=lambda one: one[0]))
+    return [of_place(*one) for one in sorted(placed, key=lambda one: one[0])]
 
 
 def of_place(line: int, place: Place, reason: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import time
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -40,6 +41,20 @@ def unlike(refused: str, reason: str) -> Callable[[str], str]:
     return refuse
 
 
+def one_line(text: str) -> str:
+    """Refuses what would break a screen, an SMS or a file in two."""
+    if not text.isprintable() or text != " ".join(text.split()):
+        raise ValueError("must be one line of text, without spaces at its ends")
+    return text
+
+
+def _of_the_market(at: time) -> time:
+    if at.tzinfo is not None or at.microsecond:
+        raise ValueError("must be a time of the market's day, such as 18:00:00")
+    return at
+
+
+LocalTime = Annotated[time, AfterValidator(_of_the_market)]
 Code = Annotated[
     str,
     written(r"[a-z][a-z0-9_]{1,30}", "2 to 31 small letters, digits and _, a letter first"),

@@ -108,11 +108,11 @@ class Tariff(Table):
         return Fee(total, tax, commission, min(commission, total - tax), above)
 
 
-def refuse_disorder(operation: str, tariffs: Sequence[Tariff]) -> None:
-    """Raises Fault for price lists of an operation that do not follow each other in time."""
+def refuse_disorder(tariffs: Sequence[Tariff], *place: str | int) -> None:
+    """Raises Fault for price lists, at that place, that do not follow each other in time."""
     if not tariffs:
-        raise Fault("must have one price list at least", "tariffs", operation)
+        raise Fault("must have one price list at least", *place)
     for index in range(1, len(tariffs)):
         if tariffs[index].effective_from <= tariffs[index - 1].effective_from:
-            place = ("tariffs", operation, index, "effective_from")
-            raise Fault("must be after the price list before it", *place)
+            reason = "must be after the price list before it"
+            raise Fault(reason, *place, index, "effective_from")

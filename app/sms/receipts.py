@@ -132,6 +132,7 @@ def longest_facts(market: Market, sentence: str) -> dict[str, Any]:
         "minutes": market.pin.lock_seconds // 60,
         "at": "2026-12-28T23:58:00+00:00",
         "until": "2026-12-28T23:58:00+00:00",
+        "by": "2026-12-28T23:58:00+00:00",
     }
 
 
@@ -151,7 +152,7 @@ def _words(market: Market, facts: Mapping[str, Any], *, wide: bool) -> dict[str,
     for name, value in facts.items():
         if name.endswith("_minor"):
             words[name.removesuffix("_minor")] = market.currency.format(value)
-        elif name in ("at", "until"):
+        elif name in ("at", "until", "by"):
             local = datetime.fromisoformat(value).astimezone(market.zone)
             words[name] = local.strftime("%d/%m %H:%M")
         elif name == "tokens":

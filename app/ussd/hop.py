@@ -117,7 +117,12 @@ class Hop(Generic[S]):
 
     def name(self, value: str, most: int = NAME_MOST) -> str:
         """A name as a screen in this language shows it, at most `most` characters."""
-        return names.shown(value, most, wide=self._around.catalogues.wide(self.language))
+        return names.shown(value, most, wide=self.is_wide)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the person's language is written in letters that GSM-7 has not."""
+        return self._around.catalogues.wide(self.language)
 
     def money(self, amount_minor: int) -> str:
         """`KES 1,200.50` in the market's currency."""

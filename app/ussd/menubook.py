@@ -40,7 +40,8 @@ class MenuBook(Generic[S]):
     `hop.language`). `on_unknown_session(hop)` is asked when a session that we do not know arrives
     with text: it looks for an intent of `hop.session_hash` and names the state that tells its
     outcome, one of `entries`, or None. `shortcuts` are the codes that can be dialled whole;
-    `bad_shortcut` is the state that tells how, for one with too few or too many answers. `fresh`
+    `bad_shortcut` is the state that tells how, for one with too few or too many answers, by what
+    the shortcut `sets`. `fresh`
     names the entries of `hop.data` that `who` makes anew: a resumed session brings no old ones.
     """
 

@@ -8,10 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from app.billers import catalogue
+from app.billers.favourites import NICKNAME_MOST
 from app.markets import Market
+from app.markets.billers import Product
 from app.text import Catalogues
 
 NAME_CHARS = 20  # billers' and people's names are clipped to this before they are shown
+LINES_MOST = 4  # of a bill, with labels of at most 14 characters
+LINE = "W" * 14
 TURNOVER_TIMES = 10  # a digit more than the largest balance
 TOKENS_MOST = 3  # two key-change tokens before the credit token (IEC 62055-41)
 
@@ -75,16 +80,37 @@ def _news(context: Context) -> str:
     return _longest("menus.news.")(context) + "\n"
 
 
-def _product(context: Context) -> str:
-    billers = context.market.billers.values()
-    names = [product.name for biller in billers for product in biller.products]
-    return max(names, key=len, default="")
+def _of_products(say: Callable[[Context, Product], str]) -> Sample:
+    """The longest of what is said of any product."""
+    return lambda context: max(
+        (say(context, product) for product in catalogue.products(context.market)),
+        key=len,
+        default="",
+    )
 
 
-def _customer_no(context: Context) -> str:
-    billers = context.market.billers.values()
-    digits = [product.customer.most for biller in billers for product in biller.products]
-    return "5" * max(digits, default=0)
+_product = _of_products(lambda _, product: product.name)
+_customer_no = _of_products(lambda _, product: "5" * product.customer.most)
+_digits = _of_products(lambda _, product: catalogue.digits(product))
+_hint = _of_products(lambda context, product: catalogue.hint(product, context.language))
+
+
+def _line(context: Context) -> str:
+    """A line of a list to choose what to pay from: a saved number, or a heading."""
+    saved = f"{'W' * NICKNAME_MOST} {_product(context)}"
+    return max(saved, _longest("menus.category.")(context), key=len)
+
+
+def _lines(context: Context) -> str:
+    """A bill of many months, each with a penalty."""
+    _, bare = _money(context).split(" ", 1)
+    lines = [f"{LINE} {bare} +{bare}"] * LINES_MOST
+    more = context.catalogues.say(context.language, "menus.bill.more", {"count": 99})
+    return "".join(f"{line}\n" for line in [*lines, more])
+
+
+def _receipt_line(context: Context) -> str:
+    return "\n" + _longest("menus.bill.receipt")(context)
 
 
 def _longest_of_fees(context: Context) -> str:
@@ -122,18 +148,25 @@ WORST: dict[str, Sample] = {
     "bills": _turnover,
     "care": lambda context: context.market.care_number,
     "closing": _money,
+    "by": _text("31/12 23:59"),
+    "category": _longest("menus.category."),
     "code": lambda context: max(context.market.service_codes, key=len),
     "code_minutes": _text("10"),
     "count": _text("9999"),
     "customer_no": _customer_no,
+    "cut_off": _text("23:59"),
     "date": _text("31/12/2026"),
     "day": _money,  # a date in lists, the daily limit elsewhere; money is the wider one
-    "digits": lambda context: str(context.market.pin.length),
+    "digits": lambda context: max(str(context.market.pin.length), _digits(context), key=len),
     "earned": _money,
     "fee": _money,
+    "form": _longest("menus.bill.form_"),
     "given": _turnover,
     "held": _money,
+    "hint": _hint,
     "least": _money,
+    "line": _line,
+    "lines": _lines,
     "left": lambda context: str(context.market.pin.tries),
     "minutes": lambda context: str(
         max(context.market.pin.lock_seconds, context.market.repeat_seconds) // 60
@@ -143,16 +176,21 @@ WORST: dict[str, Sample] = {
     "moved": _net_turnover,
     "name": _text("W" * NAME_CHARS),
     "news": _news,
+    "nickname": _text("W" * NICKNAME_MOST),
     "number": _text("482910"),  # an agent's code; the number of a shortcut is shorter
     "of": _longest_of_fees,
     "once": _money,
     "opening": _money,
+    "opens": _text("23:59"),
+    "owed": _money,
     "paid": _money,
     "product": _product,
+    "receipt": _text("W" * NAME_CHARS),
+    "receipt_line": _receipt_line,
     "reference": _text("8WWWWWWW"),
     "received": _money,
     "state": _longest("menus.state.", "menus.moved."),
-    "stem": lambda context: max(context.market.service_codes, key=len).removesuffix("#"),
+    "stem": lambda context: max(context.market.service_codes, key=len).removesuffix("#") + "*5151",
     "step": _money,
     "taken": _turnover,
     "time": _text("31/12 23:59"),
@@ -164,5 +202,6 @@ WORST: dict[str, Sample] = {
     "up_to": _money,
     "waiting": _money,
     "wallet": _money,
+    "whose": _text("W" * NAME_CHARS + "\n"),
     "who": _text("W" * NAME_CHARS + " " + "0" * 13),
 }

@@ -22,7 +22,7 @@ from app.wallet.accounts import (
     over_ceiling,
     roll_up,
 )
-from app.wallet.holds import clear_expiry, expire_holds, hold, release
+from app.wallet.holds import clear_expiries, clear_expiry, expire_holds, hold, release
 from app.wallet.postings import (
     Answer,
     Count,
@@ -52,6 +52,7 @@ __all__ = [
     "approve_bank_line",
     "balance",
     "balances",
+    "clear_expiries",
     "clear_expiry",
     "deposit",
     "expire_holds",

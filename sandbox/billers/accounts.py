@@ -21,7 +21,8 @@ class AccountsError(Exception):
 class Product:
     """What a biller sells; `price` in major units is given where `pay` is fixed.
 
-    `luhn`: the customer number is a meter's, 11 digits with a check digit.
+    `luhn`: the customer number is a meter's, 11 digits with a check digit. `digits`: how long the
+    numbers are in the customer list of a biller that is paid by file.
     """
 
     sku: str
@@ -30,6 +31,7 @@ class Product:
     pay: str
     price: Decimal | None
     luhn: bool
+    digits: int = 6
 
     @property
     def owes(self) -> bool:
@@ -136,7 +138,14 @@ def _product(code: str, told: Mapping[str, Any]) -> Product:
         pay=pay,
         price=None if price is None else _price(code, price),
         luhn=sells == "token" if luhn is None else bool(luhn),
+        digits=_digits(code, told.get("digits", 6)),
     )
+
+
+def _digits(code: str, written: object) -> int:
+    if type(written) is not int or not 4 <= written <= 20:
+        raise AccountsError(f"digits of a product of {code} must be from 4 to 20")
+    return written
 
 
 def _price(code: str, written: object) -> Decimal:

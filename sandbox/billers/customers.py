@@ -22,7 +22,7 @@ TEST_NUMBERS = {
     "087800001233": (True, True),
     "087800001234": (False, True),
 }
-TEST_PENDING_SECONDS = 2.0
+TEST_PENDING_SECONDS = 1.0
 _NUMBER = re.compile(r"\+?[0-9A-Za-z][0-9A-Za-z/-]{1,18}[0-8A-Za-z]", re.ASCII)
 _PAID_UP = "08"
 _SCALES = {"ID": 100}  # of amounts, beside those of Kenya

@@ -3,9 +3,12 @@
 from collections.abc import Callable, Mapping
 
 from sandbox.billers.accounts import BillerAccount
-from sandbox.billers.digiflazz import DigiflazzPostpaid, DigiflazzPrepaid
+from sandbox.billers.batches import Batches
+from sandbox.billers.digiflazz_postpaid import DigiflazzPostpaid
+from sandbox.billers.digiflazz_prepaid import DigiflazzPrepaid
 from sandbox.billers.family import Biller, World
-from sandbox.billers.iak import IakPostpaid, IakPrepaid
+from sandbox.billers.iak_postpaid import IakPostpaid
+from sandbox.billers.iak_prepaid import IakPrepaid
 from sandbox.billers.iso_line import Switch
 from sandbox.billers.xendit import Xendit
 
@@ -16,6 +19,7 @@ _FAMILIES: Mapping[str, Callable[[BillerAccount, World], Biller]] = {
     "iak_postpaid": IakPostpaid,
     "xendit": Xendit,
     "iso8583": Switch,
+    "file": Batches,
 }
 
 

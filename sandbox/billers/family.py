@@ -11,7 +11,8 @@ from sandbox.billers.accounts import BillerAccount, Product
 from sandbox.billers.agenda import Agenda
 from sandbox.billers.customers import TEST_NUMBERS, TEST_PENDING_SECONDS, Country, Customers
 from sandbox.billers.inquiries import Inquiries
-from sandbox.billers.till import SOLD, Till
+from sandbox.billers.till import Till
+from sandbox.billers.transactions import SOLD
 from sandbox.billers.webhooks import Webhooks, Write
 from sandbox.faults import FaultBook
 from sandbox.journal import Journal

@@ -14,17 +14,8 @@ from decimal import Decimal
 from sandbox.billers.accounts import BillerAccount, Product
 from sandbox.billers.customers import Line
 from sandbox.billers.family import Biller, World
-from sandbox.billers.till import (
-    PENDING,
-    SOLD,
-    UNDONE,
-    BarredError,
-    NoDepositError,
-    NotFormedError,
-    Order,
-    Sale,
-    Transaction,
-)
+from sandbox.billers.till import BarredError, NoDepositError, NotFormedError, Sale
+from sandbox.billers.transactions import PENDING, SOLD, UNDONE, Order, Transaction
 
 Fields = dict[str, str]
 INQUIRY, PREPAID, POSTPAID = "380000", "180000", "500000"

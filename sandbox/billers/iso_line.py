@@ -28,10 +28,13 @@ _NONSENSE = b"Welcome to StimaNet free Wi-Fi"
 _log = logging.getLogger(__name__)
 
 
-def listen(biller: Iso8583) -> None:
-    """Serve this biller's port from now on. Raises OSError when it is taken."""
-    server = socket.create_server(("127.0.0.1", biller.account.port), backlog=_MOST_CONNECTIONS)
-    _start(f"iso-{biller.code}", lambda: _accept(server, biller))
+class Switch(Iso8583):
+    """A biller of this family, and the port it answers at."""
+
+    def open(self) -> None:
+        """Listen from now on. Raises OSError when the port is taken."""
+        server = socket.create_server(("127.0.0.1", self.account.port), backlog=_MOST_CONNECTIONS)
+        _start(f"iso-{self.code}", lambda: _accept(server, self))
 
 
 def _accept(server: socket.socket, biller: Iso8583) -> None:

@@ -48,7 +48,7 @@ BATCHES = {
     "wrong_body": Kind("Answers nonsense, books nothing"),
     "malformed": Kind("Books it all, the answer is cut short"),
     "wrong_amount": Kind("Answers a line with another amount"),
-    "pending_forever": Kind("Leaves a line out, and never books it"),
+    "missing_line": Kind("Leaves a line out, and never books it"),
 }
 
 

@@ -11,19 +11,25 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from sandbox import meters
 from sandbox.billers import kinds
+from sandbox.billers.transactions import (
+    SOLD,
+    Order,
+    Transaction,
+    from_record,
+    record_of,
+    shown,
+    written,
+)
 from sandbox.faults import Fault, FaultBook
 from sandbox.journal import Journal, Record, iso
 
 DEPOSIT = Decimal(1_000_000_000)  # major units that we have prefunded
-# The till's own words, in every family; all others are the family's, and mean refused.
-SOLD, PENDING, UNDONE = "00", "pending", "undone"
 FOREVER = 1e12  # epoch seconds
 BAD_TOKEN = "9" * 20
 _OUTCOMES = (*kinds.OUTCOMES, *kinds.DUPLICATE_STAN)
@@ -41,60 +47,6 @@ class NoDepositError(NotFormedError):
 
 class BarredError(Exception):
     """This reference was reversed before it arrived; it is never sold."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What is to be sold. `judge` says SOLD or the family's word of refusal, under the lock.
-
-    `refused` is the family's word for a refusal by whim; `wait` how long it is always pending.
-    """
-
-    ref_id: str
-    customer_no: str
-    sku: str
-    amount: Decimal
-    refused: str
-    judge: Callable[[], str] = lambda: SOLD
-    wait: float = 0.0
-    gives_token: bool = False
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transaction:
-    """One formed transaction: `rc` for ever, but pending before `pending_until`.
-
-    Times are epoch seconds; 0 for one that was never pending or undone, so that a clock set back
-    cannot take a final answer away.
-    """
-
-    ref_id: str
-    customer_no: str
-    sku: str
-    amount: Decimal
-    rc: str
-    at: float
-    pending_until: float
-    saldo: Decimal
-    tokens: tuple[str, ...] = ()
-    receipt: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
-    undone_at: float = 0.0
-
-    def rc_at(self, now: float) -> str:
-        if self.undone_at:
-            return UNDONE
-        return self.rc if now >= self.pending_until else PENDING
-
-    @property
-    def final_at(self) -> float:
-        return max(self.at, self.pending_until)
-
-    @property
-    def was_undone(self) -> bool:
-        """Whether it had been sold, and was taken back after that."""
-        return self.rc == SOLD and self.undone_at > self.pending_until
 
 
 @dataclass(frozen=True)
@@ -178,13 +130,13 @@ class Till:
         """What was really sold by now and not undone, oldest first; tokens are plain digits."""
         now = time.time()
         sold = [one for one in self._all() if one.rc_at(now) == SOLD]
-        return [_shown(one) for one in sorted(sold, key=lambda one: one.final_at)]
+        return [shown(one) for one in sorted(sold, key=lambda one: one.final_at)]
 
     def undone(self) -> list[dict[str, Any]]:
         """What had been sold and was undone, in the order of undoing."""
         undone = [one for one in self._all() if one.was_undone]
         return [
-            {**_shown(one), "undone_at": iso(one.undone_at)}
+            {**shown(one), "undone_at": iso(one.undone_at)}
             for one in sorted(undone, key=lambda one: one.undone_at)
         ]
 
@@ -194,7 +146,7 @@ class Till:
 
     def _form(self, order: Order) -> Sale:
         rc = order.judge()
-        if rc == SOLD and order.amount > self._saldo:
+        if rc == SOLD and order.prefunded and order.amount > self._saldo:
             raise NoDepositError
         outcome = self._take(_OUTCOMES)
         if outcome and outcome.kind == "not_formed":
@@ -202,7 +154,7 @@ class Till:
         webhook = self._take(tuple(kinds.WEBHOOKS))
         if rc == SOLD and outcome and outcome.kind in _REFUSALS:
             rc = order.refused
-        self._write(_record(self._decided(order, rc, _wait(order, outcome, webhook))))
+        self._write(record_of(self._decided(order, rc, _wait(order, outcome, webhook))))
         formed = self._transactions[order.ref_id]
         kind = outcome.kind if outcome else ""
         if kind == "refuse_after_lost_reply":
@@ -249,16 +201,11 @@ class Till:
             self._transactions[done.ref_id] = replace(done, undone_at=record["at"])
             self._saldo += done.amount if done.rc == SOLD else 0
             return
-        formed = _transaction(record)
+        formed = from_record(record)
         self._transactions[formed.ref_id] = formed
         self._of_customers.setdefault((formed.sku, formed.customer_no), []).append(formed.ref_id)
         self._by_fact |= dict.fromkeys(formed.facts.items(), formed.ref_id)
         self._saldo -= formed.amount if formed.rc == SOLD else 0
-
-
-def written(amount: Decimal) -> int | str:
-    """An amount for JSON: a whole number of major units, or text like 12.50."""
-    return int(amount) if amount == amount.to_integral_value() else f"{amount:.2f}"
 
 
 def _wait(order: Order, outcome: Fault | None, webhook: Fault | None) -> float:
@@ -272,33 +219,3 @@ def _wait(order: Order, outcome: Fault | None, webhook: Fault | None) -> float:
 
 def _plain(value: object) -> object:
     return written(value) if isinstance(value, Decimal) else value
-
-
-def _record(formed: Transaction) -> Record:
-    names = (
-        *("ref_id", "customer_no", "sku", "amount", "rc", "at", "pending_until", "saldo"),
-        *("tokens", "receipt", "facts"),
-    )
-    return {name: getattr(formed, name) for name in names}
-
-
-def _transaction(record: Record) -> Transaction:
-    """From its line in the journal; an old one has one token, or an empty one."""
-    kept = dict(record)
-    token = kept.pop("token", "")
-    kept["tokens"] = tuple(kept.get("tokens") or ([token] if token else []))
-    kept["amount"], kept["saldo"] = Decimal(kept["amount"]), Decimal(kept["saldo"])
-    return Transaction(**kept)
-
-
-def _shown(sale: Transaction) -> dict[str, Any]:
-    return {
-        "ref_id": sale.ref_id,
-        "customer_no": sale.customer_no,
-        "sku": sale.sku,
-        "amount": written(sale.amount),
-        "token": sale.tokens[0] if sale.tokens else "",
-        "tokens": list(sale.tokens),
-        "receipt": sale.receipt,
-        "at": iso(sale.final_at),
-    }

@@ -20,14 +20,8 @@ from sandbox.billers.accounts import BillerAccount, Product
 from sandbox.billers.customers import Line, total
 from sandbox.billers.family import LONGEST_REF, Asked, Biller, Call, Reply, World
 from sandbox.billers.inquiries import Inquiry
-from sandbox.billers.till import (
-    PENDING,
-    SOLD,
-    NoDepositError,
-    NotFormedError,
-    Order,
-    Transaction,
-)
+from sandbox.billers.till import NoDepositError, NotFormedError
+from sandbox.billers.transactions import PENDING, SOLD, Order, Transaction
 from sandbox.billers.webhooks import Message
 
 DECIDED_SECONDS = 0.3

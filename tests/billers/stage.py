@@ -68,7 +68,12 @@ class Stage:
         return Settings.model_validate(
             {
                 "biller_credentials": {
-                    self.code: {"url": self.biller.url, "username": "kibanda", "api_key": "key"}
+                    self.code: {
+                        "url": self.biller.url,
+                        "username": "kibanda",
+                        "api_key": "key",
+                        "webhook_secret": "hush",
+                    }
                 }
             }
         )

@@ -80,16 +80,16 @@ def live_through(world: World, app: Flask) -> None:
     stranger.dial()
     stranger.drop()
     for language, keys in (
-        ("en", ["1", "1"]),
-        ("sw", ["1", "1", fresh_meter()]),
-        ("sw", ["1", "1", fresh_meter(), "200"]),
+        ("en", ["1", "1", "1"]),
+        ("sw", ["1", "1", "1", fresh_meter()]),
+        ("sw", ["1", "1", "1", fresh_meter(), "200"]),
         ("en", ["7"]),
     ):
         phone = registered(world, app, language)
         typed(phone, *keys)
         phone.drop()
     unlucky = registered(world, app, "sw")
-    typed(unlucky, "1", "1")
+    typed(unlucky, "1", "1", "1")
     web = world._running["web"].pid
     os.killpg(web, signal.SIGSTOP)
     try:
@@ -97,9 +97,9 @@ def live_through(world: World, app: Flask) -> None:
     finally:
         os.killpg(web, signal.SIGCONT)
     clumsy = registered(world, app, "en")
-    assert "0711000999" in typed(clumsy, "1", "1", "12", "13", "14"), "after three tries it ends"
+    assert "0711000999" in typed(clumsy, "1", "1", "1", "12", "13", "14"), "after three tries it ends"
     payer = registered(world, app, "en")
-    assert "Paid" in typed(payer, "1", "1", fresh_meter(), "200", PIN)
+    assert "Paid" in typed(payer, "1", "1", "1", fresh_meter(), "200", PIN)
     wait_for(lambda: events(world) == SESSIONS, 15, "the end events")
 
 
@@ -136,16 +136,17 @@ def test_where_people_stopped(afternoon: Afternoon) -> None:
     assert list(counts(found).items()) == [
         ("home", (7, 0)),
         ("register.language", (1, 1)),
+        ("bill.category", (6, 0)),
         ("bill.product", (6, 0)),
-        ("bill.meter", (6, 3)),
+        ("bill.number", (6, 3)),
         ("bill.amount", (3, 1)),
         ("bill.confirm", (2, 1)),
         ("bill.paid", (1, 0)),
         ("account", (1, 1)),
     ]
-    meter = found["rows"][3]
-    assert meter == {
-        "name": "bill.meter",
+    number = found["rows"][4]
+    assert number == {
+        "name": "bill.number",
         "reached": 6,
         "reached_percent": 75.0,
         "left": {"ended": 0, "stopped": 1, "dropped": 1, "failed": 1, "unknown": 0},
@@ -160,18 +161,19 @@ def test_a_menu_step_by_step_for_people(afternoon: Afternoon) -> None:
     lines = afternoon.shown("--menu", "bill").splitlines()
     at = r"\d{4}-\d\d-\d\d \d\d:\d\d"
     assert re.fullmatch(f"6 sessions with an end event, {at} to {at}", lines[0])
-    steps = "bill.product 100 % → bill.meter 100 % (◀ most lost: 3) → bill.amount 50 %"
+    steps = "bill.category 100 % → bill.product 100 % → bill.number 100 % (◀ most lost: 3)"
     assert lines[1:5] == [
         "ended 1  stopped 1  dropped 3  failed 1  unknown 0",
         "confirmed 1  registered 6  path unknown 0",
         "",
-        f"{steps} → bill.confirm 33 %; last screens: bill.paid 17 %",
+        f"{steps} → bill.amount 50 % → bill.confirm 33 %; last screens: bill.paid 17 %",
     ]
     head = "state reached reached % ended stopped dropped failed unknown lost %"
     assert [" ".join(line.split()) for line in lines[6:]] == [
         head,
+        "bill.category 6 100 0 0 0 0 0 0",
         "bill.product 6 100 0 0 0 0 0 0",
-        "bill.meter 6 100 0 1 1 1 0 50 ◀ most lost",
+        "bill.number 6 100 0 1 1 1 0 50 ◀ most lost",
         "bill.amount 3 50 0 0 1 0 0 33",
         "bill.confirm 2 33 0 0 1 0 0 50",
         "bill.paid 1 17 1 0 0 0 0 0",
@@ -180,15 +182,16 @@ def test_a_menu_step_by_step_for_people(afternoon: Afternoon) -> None:
 
 def test_by_language_menu_network_and_version(afternoon: Afternoon) -> None:
     assert counts(afternoon.ask("--by", "language")) == {"en": (5, 4), "sw": (3, 3)}
-    assert counts(afternoon.ask("--by", "language", "--state", "bill.meter")) == {
+    assert counts(afternoon.ask("--by", "language", "--state", "bill.number")) == {
         "en": (3, 2),
         "sw": (3, 1),
     }
     sw = afternoon.ask("--language", "sw", "--menu", "bill")
     assert sw["only"] == {"language": "sw", "menu": "bill"}
     assert counts(sw) == {
+        "bill.category": (3, 0),
         "bill.product": (3, 0),
-        "bill.meter": (3, 1),
+        "bill.number": (3, 1),
         "bill.amount": (2, 1),
         "bill.confirm": (1, 1),
     }

@@ -29,7 +29,7 @@ def test_person_show_tells_the_whole_story(world: World, add_person: AddPerson) 
     msisdn, meter = add_person("en", 100_000, "Asha Mwangi"), fresh_meter()
     phone = Phone(world, msisdn)
     phone.dial()
-    for reply in ("1", "1", meter, "200", PIN):
+    for reply in ("1", "1", "1", meter, "200", PIN):
         screen = phone.reply(reply)
     reference = re.findall(r"Ref (\w{8})", screen)[0]
     phone.wait_sms(1)
@@ -142,10 +142,10 @@ def test_a_paused_biller_takes_nothing_and_the_phone_says_so(
     early, late = (Session(world, add_person("en", 100_000)) for _ in range(2))
     meter = fresh_meter()
     early.dial()
-    assert "PIN to pay" in early.reply("1", "1", meter, "200")
+    assert "PIN to pay" in early.reply("1", "1", "1", meter, "200")
     with paused(supervisor):
         late.dial()
-        for answer in (early.reply(PIN), late.reply("1", "1", meter, "200", PIN)):
+        for answer in (early.reply(PIN), late.reply("1", "1", "1", meter, "200", PIN)):
             assert answer == (
                 "END The biller is closed for now. Nothing was taken. Help: 0711000999"
             )
@@ -160,4 +160,4 @@ def test_a_paused_biller_takes_nothing_and_the_phone_says_so(
         assert again.reply(line.split()[0], PIN) == balance
     again = Session(world, early.msisdn)
     again.dial()
-    assert again.reply("1", "1", meter, "200", PIN).startswith("END Pa"), "it is open again"
+    assert again.reply("1", "1", "1", meter, "200", PIN).startswith("END Pa"), "it is open again"

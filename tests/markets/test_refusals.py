@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from app import markets
 from app.markets import MarketError
+from tests.markets.biller_cases import ENDS, LAST_OF_STIMA, SOLD, TWICE
+from tests.markets.cases import DEMO, Case
 
-DEMO = (markets.FOLDER / "demo.toml").read_text()
 KNOWN = {"gateways": {"africastalking"}, "languages": {"am", "en", "fr", "sw"}}
 FIRST_LINE = DEMO.splitlines()[0]
 FREE = "bands = [{ up_to_minor = 1_000_000_000, fee_minor = 0 }]"
 FLOAT_MOVE = f"[[tariffs.float_move]]\neffective_from = 2026-01-01\ntax_in_fee_bps = 0\n{FREE}\n"
 BAND = "{ up_to_minor = 100_000, fee_minor = 1_000 },"
-LAST_OF_STIMA = 'hint.am = "የቆጣሪ ቁጥር፣ 11 አኃዝ"'
 OTHER_PRODUCT = """
 [[billers.stima.products]]
 code = "other"
@@ -30,15 +29,6 @@ max_minor = 5_000_000
 step_minor = 100
 customer = { least = 11, most = 11, hint = { en = "No", sw = "Na", fr = "No", am = "ቁጥር" } }
 """
-
-
-class Case(NamedTuple):
-    """`old` becomes `new`; the line that is named begins with `line`, by default that of `new`."""
-
-    old: str
-    new: str
-    reason: str
-    line: str | None = None
 
 
 SYNTAX = {
@@ -286,7 +276,7 @@ RULES = {
     ),
     "a product's code twice": Case(
         LAST_OF_STIMA,
-        f'{LAST_OF_STIMA}\n{OTHER_PRODUCT.replace("other", "stima_token", 1)}',
+        f"{LAST_OF_STIMA}\n{OTHER_PRODUCT.replace('other', 'stima_token', 1)}",
         "billers.stima.products.code: another product has this code",
         line='code = "stima_token"',
     ),
@@ -306,7 +296,7 @@ CASES = {
     f"{room}: {name}": case
     for room, cases in {
         "syntax": SYNTAX, "names": NAMES, "missing": MISSING, "kinds": KINDS,
-        "tariffs": TARIFFS, "rules": RULES,
+        "tariffs": TARIFFS, "rules": RULES, "twice": TWICE, "ends": ENDS, "sold": SOLD,
     }.items()
     for name, case in cases.items()
 }  # fmt: skip

@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 
 from tests.outside_world import Sandbox, StandIn, running_sandbox, stand_in
+from tests.sandbox import billers as billers_wire
 
 _numbers = count(254722000001)
 
@@ -41,3 +42,21 @@ def outside(shared_sandbox: Sandbox, kibanda: StandIn) -> Iterator[Sandbox]:
 def msisdn() -> str:
     """A number that no other test uses."""
     return f"+{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def shared_billers(
+    shared_kibanda: StandIn, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Sandbox]:
+    data = tmp_path_factory.mktemp("billers")
+    told, port = billers_wire.settings(shared_kibanda.url, str(data / "files"))
+    with running_sandbox(shared_kibanda.url, data, SANDBOX_BILLERS=told) as running:
+        running.ports["jiji"] = port
+        yield running
+
+
+@pytest.fixture
+def billers(shared_billers: Sandbox, kibanda: StandIn) -> Iterator[Sandbox]:
+    """A sandbox with one biller of every family."""
+    yield shared_billers
+    shared_billers.clear_faults()

@@ -19,7 +19,7 @@ def until_pin(world: World, msisdn: str, meter: str, amount: str = "200") -> Ses
     """A session that stands at its confirmation."""
     session = Session(world, msisdn)
     session.home()
-    shown = session.reply("1", "1", meter, amount)
+    shown = session.reply("1", "1", "1", meter, amount)
     assert "Enter PIN to pay" in shown, shown
     return session
 

@@ -68,7 +68,7 @@ def play_account(stage: Stage, phone: Phone, pin: str) -> None:
 def play_payment(stage: Stage) -> None:
     world, pin = stage.world, stage.pin("PIN of the payer")
     phone = payer(stage, pin)
-    assert "Enter PIN to pay" in type_in(phone, "1", "1", fresh_meter(), "200")
+    assert "Enter PIN to pay" in type_in(phone, "1", "1", "1", fresh_meter(), "200")
     stage.look("at a confirmation")
     assert "Wrong PIN" in phone.reply(stage.pin("wrong PIN at payment"))
     assert phone.reply(pin).startswith("Paid KES 200.00")
@@ -77,15 +77,15 @@ def play_payment(stage: Stage) -> None:
     assert type_in(phone, "7", pin).startswith("Your last tokens")
     for kind in ("duplicate", "redeliver"):
         world.fault("ussd", kind)
-        assert type_in(phone, "1", "1", fresh_meter(), "150", pin).startswith("Pa")
+        assert type_in(phone, "1", "1", "1", fresh_meter(), "150", pin).startswith("Pa")
         world.clear_faults()
     phone.wait_sms(3)
-    type_in(phone, "1", "1", fresh_meter(), "200")
+    type_in(phone, "1", "1", "1", fresh_meter(), "200")
     world.fault("ussd", "drop", times=1)
     phone.reply(pin)  # the PIN arrives, its answer does not
     phone.wait_sms(4)
     wrong = stage.pin("wrong PIN before a drop")
-    assert "Wrong PIN" in type_in(phone, "1", "1", fresh_meter(), "200", wrong)
+    assert "Wrong PIN" in type_in(phone, "1", "1", "1", fresh_meter(), "200", wrong)
     phone.drop()
     assert phone.dial(CODE).startswith("Last payment not done")
     for attempt in ("two", "three"):
@@ -105,11 +105,12 @@ def play_wrong_places(stage: Stage) -> None:
     """Everything that asks for something else gets a PIN."""
     pin = stage.pin("PIN at a wrong place")
     phone, stranger = payer(stage, pin), Phone(stage.world, fresh_msisdn())
-    for code in (f"*384*123*{pin}#", f"*384*123*1*1*{pin}#"):
+    for code in (f"*384*123*{pin}#", f"*384*123*1*1*1*{pin}#"):
         assert "Pay bill" in phone.dial(code)
     for code in (f"*384*123*51*{fresh_meter()}*200*{pin}#", f"*384*123*51*{pin}#"):
         assert "Never put your PIN into a code" in phone.dial(code)
-    for before in ((), ("1",), ("1", "1"), ("1", "1", fresh_meter()), ("7",), ("7", "2")):
+    one = ("1",)
+    for before in (*(one * count for count in range(4)), (*one * 3, fresh_meter()), ("7",), ("7", "2")):
         type_in(phone, *before, pin)
         phone.reply(f"{pin}1")
         stage.look(f"after {len(before)} replies and a PIN where none is asked for")

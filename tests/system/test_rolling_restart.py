@@ -27,7 +27,8 @@ LOAD_SECONDS = 14.0
 SWITCH_AFTER_SECONDS = 3.0
 PAUSE_SECONDS = 0.05  # a person types; a session is to live through the switch
 HOME = "CON Kibanda\n1 Pay bill"
-SCREENS = ("CON Pay bill", "CON Stima token", "CON ", "CON Pay KES 200.00", HOME)
+LIST = "CON Pay bill"
+TODAY = "Electricity"  # categories are new
 AddPerson = Callable[..., str]
 
 

@@ -38,10 +38,11 @@ AWAY = "END Kibanda cannot answer now. Please dial again in a few minutes. Help:
 # What is typed next by somebody who has typed this so far.
 STEPS: dict[str, tuple[tuple[str, ...], str]] = {
     "home": ((), "1"),
-    "product": (("1",), "1"),
-    "meter": (("1", "1"), "54100234563"),
-    "amount": (("1", "1", "54100234563"), "200"),
-    "PIN of a payment": (("1", "1", "54100234563", "200"), PIN),
+    "category": (("1",), "1"),
+    "product": (("1", "1"), "1"),
+    "meter": (("1", "1", "1"), "54100234563"),
+    "amount": (("1", "1", "1", "54100234563"), "200"),
+    "PIN of a payment": (("1", "1", "1", "54100234563", "200"), PIN),
     "PIN of the balance": (("5",), PIN),
 }
 NEEDS_DATABASE = ("meter", "amount", "PIN of a payment", "PIN of the balance")
@@ -76,7 +77,7 @@ class Ground:
     def at_the_pin(self, phone: Phone, meter: str) -> Session:
         session = Session(self.world, phone.msisdn)
         session.dial()
-        assert "PIN to pay" in session.reply("1", "1", meter, "200")
+        assert "PIN to pay" in session.reply("1", "1", "1", meter, "200")
         return session
 
     def checks(self) -> dict[str, bool]:

@@ -68,7 +68,7 @@ def phone(impatient: World) -> Phone:
 def pay_into_silence(world: World, phone: Phone, meter: str) -> str:
     """Confirm while the biller says nothing of use; the reference, once the payment is manual."""
     phone.dial()
-    for reply in ("1", "1", meter, "200"):
+    for reply in ("1", "1", "1", meter, "200"):
         phone.reply(reply)
     world.fault("biller:stima", "http_500")
     screen = phone.reply(PIN)

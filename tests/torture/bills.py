@@ -67,7 +67,7 @@ def pay(who: Person) -> None:
     meter = fresh_meter()
     phone = who.phone
     dial_home(phone)
-    for reply in ("1", "1", meter, AMOUNT):
+    for reply in ("1", "1", "1", meter, AMOUNT):
         if not phone.open:
             return
         screen = phone.reply(reply)

@@ -50,7 +50,7 @@ def end_form(**changed: str) -> dict[str, str]:
         "cost": "KES 0.10",
         "durationInMillis": "9120",
         "hopsCount": "6",
-        "input": f"1*1*54100234563*200*{SECRET}",
+        "input": f"1*1*1*54100234563*200*{SECRET}",
         "lastAppResponse": f"CON Wrong PIN {SECRET}",
         "hopsMetadata": "bill.confirm",
         **changed,

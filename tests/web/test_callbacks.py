@@ -44,7 +44,7 @@ def test_a_wrong_token_moves_nothing_and_costs_no_try(world: World, add_person: 
     msisdn, meter = add_person("en", 100_000), fresh_meter()
     session = Session(world, msisdn)
     session.dial()
-    assert "Enter PIN to pay" in session.reply("1", "1", meter, "200")
+    assert "Enter PIN to pay" in session.reply("1", "1", "1", meter, "200")
     form = ussd_form(sessionId=session.id, phoneNumber=msisdn)
     for wrong in (
         None,

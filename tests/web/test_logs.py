@@ -39,7 +39,7 @@ def web_log(world: World) -> str:
 @pytest.mark.parametrize("place", REFUSED_BY_THE_SERVER)
 def test_the_web_server_quotes_no_client(world: World, place: str, number: str) -> None:
     head, rest = REFUSED_BY_THE_SERVER[place]
-    typed = f"phoneNumber={number}&text=1*1*54100234563*500*{SECRET}"
+    typed = f"phoneNumber={number}&text=1*1*1*54100234563*500*{SECRET}"
     between = "\r\n\r\n" if place in ("a body longer than announced", "a chunk") else ""
     before = len(web_log(world))
     raw(world, f"{head}{between}{rest}{typed}{'' if between else rest}\r\n\r\n".encode("latin-1"))

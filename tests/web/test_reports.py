@@ -83,11 +83,13 @@ def test_an_end_event_tells_the_way_through_the_menus(
 ) -> None:
     session = Session(world, add_person("sw", 100_000))
     session.dial()
-    session.reply("1", "1", fresh_meter(), "200")
+    session.reply("1", "1", "1", fresh_meter(), "200")
     assert call(world, END, data=end_of(session)).status_code == 200
     told = way_of(runtime, session)
     assert told == {
-        "path": ["home", "bill.product", "bill.meter", "bill.amount", "bill.confirm"],
+        "path": [
+            "home", "bill.category", "bill.product", "bill.number", "bill.amount", "bill.confirm",
+        ],  # fmt: skip
         "last_state": "bill.confirm",
         "language": "sw",
         "menu_version": runtime.engine.book.version,
@@ -102,7 +104,7 @@ def test_an_end_event_tells_the_way_through_the_menus(
 def test_a_confirmed_payment_is_told(world: World, runtime: Runtime, add_person: AddPerson) -> None:
     session = Session(world, add_person("en", 100_000))
     session.dial()
-    assert session.reply("1", "1", fresh_meter(), "200", PIN).startswith("END Paid")
+    assert session.reply("1", "1", "1", fresh_meter(), "200", PIN).startswith("END Paid")
     call(world, END, data=end_of(session, status="Success"))
     told = way_of(runtime, session)
     assert (told["last_state"], told["committed"]) == ("bill.paid", True)
@@ -114,12 +116,12 @@ def test_a_session_that_redis_lost_leaves_what_the_gateway_gives_back(
     session = Session(world, add_person("en", 100_000))
     header = "at-ussd-hop-metadata"
     names = [session.post("").headers[header], session.post("1").headers[header]]
-    assert names == ["home", "bill.product"]
+    assert names == ["home", "bill.category"]
     world.flush_redis()
     form = {**end_of(session), "hopsMetadata": f"{','.join(names)},{SECRET}"}
     assert call(world, END, data=form).status_code == 200
     told = way_of(runtime, session)
-    assert (told["path"], told["last_state"]) == (["home", "bill.product"], "bill.product")
+    assert (told["path"], told["last_state"]) == (["home", "bill.category"], "bill.category")
     assert (told["language"], told["menu_version"], told["registered"]) == (None, None, None)
 
 
@@ -128,7 +130,7 @@ def test_a_session_that_was_continued_ends_as_two(
 ) -> None:
     first = Session(world, add_person("en", 100_000))
     first.dial()
-    first.reply("1", "1", fresh_meter())
+    first.reply("1", "1", "1", fresh_meter())
     second = Session(world, first.msisdn)
     assert "1 " in second.dial()
     second.reply("1")
@@ -154,7 +156,7 @@ def test_a_report_reaches_its_message(
 ) -> None:
     session = Session(world, add_person("en", 100_000))
     session.dial()
-    session.reply("1", "1", fresh_meter(), "200", PIN)
+    session.reply("1", "1", "1", fresh_meter(), "200", PIN)
     Phone(world, session.msisdn).wait_sms(1)
     query = text("SELECT m.delivery, d.provider_id FROM messages m"
                  " JOIN deliveries d ON d.message_id = m.id WHERE m.msisdn = :msisdn")  # fmt: skip

@@ -172,18 +172,18 @@ def test_metrics_are_those_of_the_runbook_and_name_nobody(
 def test_each_hop_is_counted_once_by_its_state(world: World, add_person: AddPerson) -> None:
     session = Session(world, add_person("en", 100_000))
     samples = {
-        'kibanda_ussd_hops_total{gateway="africastalking",result="input"}': 3,
-        'kibanda_ussd_hop_seconds_count{gateway="africastalking"}': 4,
+        'kibanda_ussd_hops_total{gateway="africastalking",result="input"}': 4,
+        'kibanda_ussd_hop_seconds_count{gateway="africastalking"}': 5,
         'kibanda_ussd_state_hops_total{result="new",state="home"}': 1,
-        'kibanda_ussd_state_hops_total{result="input",state="bill.meter"}': 2,
-        'kibanda_ussd_state_seconds_count{state="bill.meter"}': 2,
-        'kibanda_ussd_refusals_total{reason="customer_number_check",state="bill.meter"}': 1,
+        'kibanda_ussd_state_hops_total{result="input",state="bill.number"}': 2,
+        'kibanda_ussd_state_seconds_count{state="bill.number"}': 2,
+        'kibanda_ussd_refusals_total{reason="customer_number_check",state="bill.number"}': 1,
     }
     before = {sample: metric(world, sample) for sample in samples}
     session.dial()
     meter = fresh_meter()
     mistyped = f"{meter[:-1]}{(int(meter[-1]) + 1) % 10}"
-    session.reply("1", "1", mistyped)
+    session.reply("1", "1", "1", mistyped)
     counted = {sample: metric(world, sample) - before[sample] for sample in samples}
     assert counted == samples
     shown = requests.get(f"{world.url}/metrics", timeout=5).text

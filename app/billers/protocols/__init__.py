@@ -6,6 +6,11 @@ from collections.abc import Callable
 
 from app.billers.protocols.answers import Family
 from app.billers.protocols.digiflazz import DigiflazzPrepaid
+from app.billers.protocols.digiflazz_postpaid import DigiflazzPostpaid
+from app.billers.protocols.files import DayFiles
+from app.billers.protocols.iak import IakPrepaid
+from app.billers.protocols.iak_postpaid import IakPostpaid
+from app.billers.protocols.iso8583 import Iso8583
 from app.billers.protocols.xendit import Xendit
 from app.markets.billers import Biller
 from app.markets.families import FamilyName
@@ -18,7 +23,12 @@ __all__ = ["Family", "credentials_name", "refuse_missing_credentials", "wires"]
 Make = Callable[[str, Biller, BillerCredentials, Currency], Family]
 MAKE: dict[FamilyName, Make] = {
     "digiflazz_prepaid": DigiflazzPrepaid,
+    "digiflazz_postpaid": DigiflazzPostpaid,
+    "iak_prepaid": IakPrepaid,
+    "iak_postpaid": IakPostpaid,
+    "iso8583": Iso8583,
     "xendit": Xendit,
+    "file": DayFiles,
 }
 SECURE = ("https://", "tls://", "file://")
 

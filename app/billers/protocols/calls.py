@@ -1,4 +1,4 @@
-"""One call of a family that speaks HTTP: whatever the wire does becomes an answer, and is timed."""
+"""One call to a biller: whatever the wire does becomes an answer, and is timed."""
 
 from __future__ import annotations
 

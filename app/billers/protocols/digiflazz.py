@@ -31,7 +31,13 @@ from app.billers.protocols.answers import (
     Outcome,
     WebhookError,
 )
-from app.billers.protocols.fields import is_price, receipt_no, serial_tokens, shown_name
+from app.billers.protocols.fields import (
+    is_price,
+    receipt_no,
+    serial_tokens,
+    shown_name,
+    whole_minor,
+)
 from app.billers.protocols.http import Wire, WireError, parse_object
 from app.markets.billers import Biller, Product
 from app.money import Currency
@@ -137,22 +143,32 @@ def referring_data(body: bytes) -> dict[str, Any]:
 
 
 def read_transaction(
-    answer: dict[str, Any], order: Order, rules: Biller, currency: Currency
+    answer: dict[str, Any],
+    order: Order,
+    rules: Biller,
+    currency: Currency,
+    *,
+    price: str = "price",
+    absent: str = "",
 ) -> Answer:
-    """Judge the JSON of a 200 answer to a purchase, by the rules at the head of this file."""
+    """Judge the JSON of a 200 answer about a payment, by the rules at the head of this file.
+
+    `price`: the field that names what was paid. `absent`: the code by which the biller says, to a
+    question that buys nothing, that it never had our reference.
+    """
     form = read_form(answer)
     if form is None:
         return Answer(Outcome.UNKNOWN, "body_foreign")
     data, code, status = form
     outcome, reason = judge(code, status, rules)
-    other = other_than(data, order)
-    if not other and outcome is Outcome.PAID:
-        other = "" if is_price(data.get("price"), order.amount_minor, currency) else "other_amount"
+    if code == absent and status == FAILED:
+        outcome, reason = Outcome.ABSENT, "absent"
+    paid, other = outcome is Outcome.PAID, other_than(data, order)
+    if paid and not other and not is_price(data.get(price), order.amount_minor, currency):
+        other = "other_amount"
     if other:
         return Answer(Outcome.UNKNOWN, other, code)
-    if outcome is not Outcome.PAID:
-        return Answer(outcome, reason, code, True)
-    return sold(data, order, code, currency)
+    return sold(data, order, code, currency) if paid else Answer(outcome, reason, code, True)
 
 
 def read_form(answer: dict[str, Any]) -> tuple[dict[str, Any], str, str] | None:
@@ -188,15 +204,16 @@ def judge(code: str, status: str, rules: Biller) -> tuple[Outcome, str]:
 
 def sold(data: Mapping[str, Any], order: Order, code: str, currency: Currency) -> Answer:
     """The answer of a sale of our order; one of electricity counts only with its tokens."""
-    serial, deposit = data.get("sn"), data.get("buyer_last_saldo")
-    if order.sells_token and not serial_tokens(serial):
-        return Answer(Outcome.UNKNOWN, "paid_without_token", code, True)
+    serial = data.get("sn")
     # Only here: other answers write a deposit of 0, and mean nothing by it.
-    deposit_minor = deposit * currency.minor_per_major if type(deposit) is int else None
-    if order.sells_token:
-        return Answer(Outcome.PAID, "paid", code, True, serial_tokens(serial), deposit_minor)
-    receipt = receipt_no(serial)
-    return Answer(Outcome.PAID, "paid", code, True, (), deposit_minor, receipt)
+    deposit_minor = whole_minor(data.get("buyer_last_saldo"), currency)
+    if not order.sells_token:
+        receipt = receipt_no(serial)
+        return Answer(Outcome.PAID, "paid", code, True, (), deposit_minor, receipt)
+    found = serial_tokens(serial)
+    if not found:
+        return Answer(Outcome.UNKNOWN, "paid_without_token", code, True)
+    return Answer(Outcome.PAID, "paid", code, True, found, deposit_minor)
 
 
 def read_inquiry(answer: dict[str, Any], customer_no: str) -> Bill | None:

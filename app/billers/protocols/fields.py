@@ -17,6 +17,7 @@ LONGEST_LABEL = 20
 MOST_LINES = 100
 _NOT_SHOWN = re.compile(r"[^\w .,'/&()-]+")
 _MONTH = re.compile(r"(\d{4})(0[1-9]|1[0-2])\Z", re.ASCII)
+_PARTS = ("nilai_tagihan", "admin", "denda")
 _WHOLE = re.compile(r"\d{1,12}\Z", re.ASCII)
 
 
@@ -44,10 +45,15 @@ def whole(written: object) -> int | None:
     return int(written) if isinstance(written, str) and _WHOLE.match(written) else None
 
 
+def whole_minor(written: object, currency: Currency) -> int | None:
+    """Whole units as minor ones; None for anything else."""
+    units = whole(written)
+    return None if units is None else units * currency.minor_per_major
+
+
 def is_price(written: object, amount_minor: int, currency: Currency) -> bool:
     """Whether this is the amount of our order, in whole units."""
-    units = whole(written)
-    return units is not None and units * currency.minor_per_major == amount_minor
+    return whole_minor(written, currency) == amount_minor
 
 
 def named_bill(
@@ -70,12 +76,11 @@ def named_bill(
         nothing = reason == "nothing_owed"
         return InquiryError(reason, in_format=True, code=code, nothing_owed=nothing)
 
-    shown, units = shown_name(name), whole(owed)
+    shown, owed_minor = shown_name(name), whole_minor(owed, currency)
     if not shown:
         raise refuse("nameless")
-    if not units:
-        raise refuse("owed_unreadable" if units is None else "nothing_owed")
-    owed_minor = units * currency.minor_per_major
+    if not owed_minor:
+        raise refuse("owed_unreadable" if owed_minor is None else "nothing_owed")
     lines = _lines(detail, currency)
     if lines is None:
         raise refuse("lines_unreadable")
@@ -91,20 +96,17 @@ def _lines(detail: object, currency: Currency) -> tuple[Line, ...] | None:
     if not isinstance(detail, list) or len(detail) > MOST_LINES:
         return None
     lines = [_line(month, currency) for month in detail]
-    found = tuple(line for line in lines if line is not None)
-    return found if len(found) == len(lines) else None
+    return None if None in lines else tuple(line for line in lines if line)
 
 
 def _line(month: object, currency: Currency) -> Line | None:
     """What the biller asks for its own work belongs to what is owed."""
     if not isinstance(month, dict):
         return None
-    parts = [whole(month.get(key, 0)) for key in ("nilai_tagihan", "admin", "denda")]
-    bill, admin, penalty = (None if part is None else part for part in parts)
+    bill, admin, penalty = (whole_minor(month.get(key, 0), currency) for key in _PARTS)
     if bill is None or admin is None or penalty is None:
         return None
-    unit = currency.minor_per_major
-    return Line(month_label(month.get("periode")), (bill + admin) * unit, penalty * unit)
+    return Line(month_label(month.get("periode")), bill + admin, penalty)
 
 
 def month_label(period: object) -> str:

@@ -17,13 +17,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from app.billers import tokens
+from app.billers.protocols import calls
 from app.billers.protocols.answers import (
     Answer,
     Bill,
@@ -34,24 +34,27 @@ from app.billers.protocols.answers import (
     Outcome,
     WebhookError,
 )
-from app.billers.protocols.fields import receipt_no, shown_name
+from app.billers.protocols.fields import (
+    MOST_LINES,
+    is_price,
+    month_label,
+    receipt_no,
+    shown_name,
+    whole_minor,
+)
 from app.billers.protocols.http import Reply, Wire, WireError, parse_object
 from app.markets.billers import Biller, Product
 from app.money import Currency
 from app.settings import BillerCredentials
-from app.telemetry import BILLER_SECONDS
 
 SUCCEEDED, PENDING, FAILED = "SUCCEEDED", "PENDING", "FAILED"
 NO_SUCH_ACCOUNT, NOTHING_OWED = "ACCOUNT_NOT_FOUND", "NO_OUTSTANDING_BILL"
 WEBHOOK_SECONDS = 300
-LINES_MOST = 100
-LONGEST_LABEL = 20
 OK = 200
 _READABLE = (OK, *range(400, 500))  # the biller's own errors; a proxy's are told by their body
 _PAYMENT = "/v1/payment"
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,39}\Z")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
-_PERIOD = re.compile(r"(\d{4})(0[1-9]|1[0-2])\Z", re.ASCII)
 _SECONDS = re.compile(r"\d{1,12}\Z", re.ASCII)
 Read = Callable[[Mapping[str, Any], Order, Biller, Currency], Answer]
 
@@ -77,31 +80,34 @@ class Xendit:
             "amount": order.amount_minor // self._currency.minor_per_major,
         }
         key = {"Idempotency-Key": order.biller_ref}
-        return self._settling("pay", "POST", _PAYMENT, order, body, key)
+
+        def call() -> Answer:
+            reply = self._call("POST", _PAYMENT, self._rules.timeout_seconds, body, key)
+            return self._judge(reply, order, read_payment)
+
+        return calls.settled(self._code, "pay", call)
 
     def follow_up(self, order: Order) -> Answer:
         """Ask what became of the payment; this buys nothing."""
-        if order.biller_txn:
-            return self._settling("ask", "GET", f"{_PAYMENT}/{order.biller_txn}", order)
-        path = f"{_PAYMENT}?reference_id={order.biller_ref}"
-        return self._settling("ask", "GET", path, order, read=read_found)
+        by_id = f"/{order.biller_txn}" if order.biller_txn else ""
+        path = _PAYMENT + (by_id or f"?reference_id={order.biller_ref}")
+
+        def call() -> Answer:
+            reply = self._call("GET", path, self._rules.timeout_seconds)
+            return self._judge(reply, order, read_payment if by_id else read_found)
+
+        return calls.settled(self._code, "ask", call)
 
     def inquire(self, product: Product, customer_no: str, biller_ref: str) -> Bill | None:  # noqa: ARG002 - the biller's own name for the inquiry is the one that is paid
         """Whose number it is and what is owed. Raises InquiryError."""
         body = {"product_code": product.sku, "account_number": customer_no}
-        started, outcome = time.perf_counter(), "silent"
-        try:
-            seconds = self._rules.inquiry_timeout_seconds
+        seconds = self._rules.inquiry_timeout_seconds
+
+        def call() -> Bill | None:
             reply = self._call("POST", "/v1/inquiry", seconds, body)
-            outcome = "unnamed"
-            bill = read_inquiry(reply, product.sku, customer_no, self._currency)
-            outcome = "known" if bill else "no_such_number"
-            return bill
-        except WireError as error:
-            slow = error.reason in ("timeout", "connect_timeout")
-            raise InquiryError(error.reason, slow=slow) from error
-        finally:
-            self._observe("inquire", outcome, started)
+            return read_inquiry(reply, product.sku, customer_no, self._currency)
+
+        return calls.inquired(self._code, call)
 
     def hear(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Heard:
         """A webhook, signed over its time and its body. Raises WebhookError `unsigned`,
@@ -132,28 +138,10 @@ class Xendit:
         if abs(now.timestamp() - int(stamp)) > WEBHOOK_SECONDS:
             raise WebhookError("too_old")
 
-    def _settling(
-        self,
-        call: str,
-        method: str,
-        path: str,
-        order: Order,
-        body: dict[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        *,
-        read: Read | None = None,
-    ) -> Answer:
-        started, read = time.perf_counter(), read or read_payment
-        try:
-            reply = self._call(method, path, self._rules.timeout_seconds, body, headers)
-            if reply.status == OK:
-                answer = read(reply.body, order, self._rules, self._currency)
-            else:
-                answer = read_error(reply.body, order, self._rules)
-        except WireError as error:
-            answer = Answer(Outcome.UNKNOWN, error.reason)
-        self._observe(call, answer.outcome, started)
-        return answer
+    def _judge(self, reply: Reply, order: Order, read: Read) -> Answer:
+        if reply.status == OK:
+            return read(reply.body, order, self._rules, self._currency)
+        return read_error(reply.body, order, self._rules)
 
     def _call(
         self,
@@ -167,10 +155,6 @@ class Xendit:
             method, path, seconds=seconds, body=body, headers=headers, auth=self._auth,
             readable=_READABLE,
         )  # fmt: skip
-
-    def _observe(self, call: str, outcome: str, started: float) -> None:
-        seconds = time.perf_counter() - started
-        BILLER_SECONDS.labels(self._code, call, outcome).observe(seconds)
 
 
 def read_found(body: Mapping[str, Any], order: Order, rules: Biller, currency: Currency) -> Answer:
@@ -223,15 +207,13 @@ def read_payment(
 
 def _other(payment: Mapping[str, Any], order: Order, currency: Currency) -> str:
     """The name of what in it is not ours, "" where all is."""
-    amount = payment.get("amount")
     ours = {
         "other_reference": payment.get("reference_id") == order.biller_ref,
         "other_inquiry": payment.get("inquiry_id") == order.bill_ref,
         "other_customer": payment.get("account_number") == order.customer_no,
         "other_product": payment.get("product_code") == order.sku,
         "other_transaction": _is_its_id(payment.get("id"), order),
-        "other_amount": type(amount) is int
-        and amount * currency.minor_per_major == order.amount_minor,
+        "other_amount": is_price(payment.get("amount"), order.amount_minor, currency),
     }
     return next((name for name, is_ours in ours.items() if not is_ours), "")
 
@@ -279,7 +261,9 @@ def read_inquiry(reply: Reply, sku: str, customer_no: str, currency: Currency) -
         raise InquiryError("body_foreign")
     if not name:
         raise InquiryError("nameless", in_format=True)
-    owed = _minor(told.get("amount"), currency)
+    owed = whole_minor(told.get("amount"), currency)
+    if owed is None:
+        raise InquiryError("owed_unreadable", in_format=True)
     lines = _lines(told.get("items") or [], currency)
     # For an open amount the items are no bill; a bill whose lines do not add up is none.
     if owed and lines and sum(line.total_minor for line in lines) != owed:
@@ -299,22 +283,15 @@ def _refuse_unless_unknown(body: Mapping[str, Any]) -> None:
 
 
 def _lines(items: object, currency: Currency) -> tuple[Line, ...]:
-    if not isinstance(items, list) or len(items) > LINES_MOST:
-        raise InquiryError("body_foreign")
+    if not isinstance(items, list) or len(items) > MOST_LINES:
+        raise InquiryError("lines_unreadable", in_format=True)
     return tuple(_line(item, currency) for item in items)
 
 
 def _line(item: object, currency: Currency) -> Line:
     if not isinstance(item, dict):
-        raise InquiryError("body_foreign")
-    period = _PERIOD.match(str(item.get("period", "")))
-    label = f"{period[2]}/{period[1]}" if period else shown_name(item.get("name"))[:LONGEST_LABEL]
-    return Line(
-        label, _minor(item.get("amount"), currency), _minor(item.get("penalty", 0), currency)
-    )
-
-
-def _minor(amount: object, currency: Currency) -> int:
-    if type(amount) is not int or amount < 0:
-        raise InquiryError("body_foreign")
-    return amount * currency.minor_per_major
+        raise InquiryError("lines_unreadable", in_format=True)
+    amount, penalty = (whole_minor(item.get(key, 0), currency) for key in ("amount", "penalty"))
+    if amount is None or penalty is None:
+        raise InquiryError("lines_unreadable", in_format=True)
+    return Line(month_label(item.get("period") or item.get("name")), amount, penalty)

@@ -5,7 +5,10 @@ sees. What moves money is called, not written, here.
 
     start     arriving: who dials, what became of the last payment, home
     register  an unregistered number opens a wallet
-    bill      pay a bill, up to the amount
+    choose    what to pay: categories, products
+    saved     numbers that are saved under a name
+    bill      pay a bill: its number, and what the biller says of it
+    amount    how much is paid
     confirm   its confirmation, which takes the PIN
     outcome   what became of it
     send      send money, to a wallet or by a code
@@ -30,13 +33,16 @@ from app.ussd.menubook import MenuBook
 from app.ussd.menus import (
     account,
     agent,
+    amount,
     bill,
+    choose,
     confirm,
     history,
     outcome,
     previous,
     register,
     reset,
+    saved,
     send,
     start,
     withdraw,
@@ -44,7 +50,7 @@ from app.ussd.menus import (
 from app.ussd.menus.services import Services
 from app.ussd.states import State
 
-VERSION = "3"
+VERSION = "4"
 
 
 def book(market: Market) -> MenuBook[Services]:
@@ -73,7 +79,10 @@ def states(market: Market) -> tuple[State[Any], ...]:
     return (
         *start.STATES,
         *register.states(market),
+        *choose.STATES,
+        *saved.STATES,
         *bill.STATES,
+        *amount.STATES,
         *confirm.STATES,
         *outcome.STATES,
         *send.STATES,

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.billers import payments
 from app.billers.payments import PaymentView
-from app.billers.quotes import Quote, quote
+from app.billers.quotes import Quote
 from app.errors import DomainError
+from app.ussd.menus import amount
 from app.ussd.menus.agreement import (
     REFUSALS,
     agree,
@@ -25,7 +27,7 @@ from app.ussd.menus.agreement import (
     priced_at,
     shown_at,
 )
-from app.ussd.menus.bill import walk_in
+from app.ussd.menus.amount import whose
 from app.ussd.menus.history import STATE_KEYS
 from app.ussd.menus.services import Services, caller
 from app.ussd.states import Hop, Menu, Option, Secret, State, Step
@@ -55,44 +57,41 @@ def repeat_facts(hop: Hop[Services]) -> dict[str, object]:
     }
 
 
-def review(hop: Hop[Services]) -> str:
+def review(hop: Hop[Services], *, anew: str) -> str:
     """For somebody who was cut off here: the same intent, at the price of now."""
     note_price(hop)
-    return _if_still_sold(hop, "bill.review")
+    return _if_still_so(hop, "bill.review", anew)
 
 
-def get_ready(hop: Hop[Services]) -> str:
+def get_ready(hop: Hop[Services], *, anew: str) -> str:
     """The confirmation is shown next: what it shows is agreed to, and its time begins."""
-    goes = _if_still_sold(hop, "bill.confirm")
+    goes = _if_still_so(hop, "bill.confirm", anew)
     if goes == "bill.confirm":
         note_shown(hop, quoted(hop).fingerprint)
+        hop.forget("lines")
     return goes
 
 
-def _if_still_sold(hop: Hop[Services], goes: str) -> str:
-    """`goes`, or where to choose anew when the market has changed since."""
+def _if_still_so(hop: Hop[Services], goes: str, anew: str) -> str:
+    """`goes`, or where to choose `anew` when the market has changed since, or the day."""
     try:
         quoted(hop)
     except DomainError as error:
-        return "bill.product" if error.code == "product_unknown" else "bill.amount"
-    return goes
+        sold = error.code != "product_unknown"
+        return "bill.amount" if sold and amount.is_free(hop) else anew
+    return anew if amount.is_stale(hop) else goes
 
 
 def quoted(hop: Hop[Services]) -> Quote:
     """At the price of when the amount was given, also when midnight has passed since."""
-    data = hop.data
-    return quote(
-        hop.market, data["product"], data["customer_no"], data["name"], data["amount"],
-        at=priced_at(hop), walk_in=walk_in(hop),
-    )  # fmt: skip
+    return amount.quoted(hop, hop.data["amount"], priced_at(hop))
 
 
 def confirm_facts(hop: Hop[Services]) -> dict[str, object]:
     shown = quoted(hop)
     return {
+        **whose(hop),
         "product": shown.product_name,
-        "customer_no": shown.customer_no,
-        "name": shown.customer_name,
         "amount_minor": shown.amount_minor,
         "fee_minor": shown.fee_minor,
         "total_minor": shown.total_minor,
@@ -137,7 +136,8 @@ def _same(
 
 
 _PAY_REFUSALS = (
-    *REFUSALS, "just_paid", "biller_paused", "biller_down", "agent_suspended",
+    *REFUSALS, "just_paid", "bill_used", "biller_closed", "biller_paused", "biller_down",
+    "agent_suspended",
 )  # fmt: skip
 
 STATES: tuple[State[Any], ...] = (
@@ -152,8 +152,8 @@ STATES: tuple[State[Any], ...] = (
     ),
     Step(
         "bill.go_on",
-        run=review,
-        goes=("bill.review", "bill.amount", "bill.product"),
+        run=partial(review, anew="bill.category"),
+        goes=("bill.review", "bill.amount", "bill.category"),
         reads=False,
     ),
     Menu(
@@ -164,8 +164,8 @@ STATES: tuple[State[Any], ...] = (
     ),
     Step(
         "bill.ready",
-        run=get_ready,
-        goes=("bill.confirm", "bill.amount", "bill.product"),
+        run=partial(get_ready, anew="bill.category"),
+        goes=("bill.confirm", "bill.amount", "bill.category"),
         reads=False,
     ),
     Secret(

@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.billers import catalogue, payments
+from app.billers import catalogue, favourites, payments
 from app.billers.payments import PaymentView
 from app.billers.tokens import grouped
+from app.ussd.menus.outcome import receipt_line
 from app.ussd.menus.services import Services, act_with_pin, caller, open_with_pin
 from app.ussd.menus.transfer import told_of_transfer
 from app.ussd.states import End, Hop, Item, Menu, Option, Pick, Secret, State
@@ -87,7 +88,7 @@ def last_movements(hop: Hop[Services]) -> list[Item]:
 def choose_movement(hop: Hop[Services], chosen: str | list[str]) -> str:
     if isinstance(chosen, str):
         hop.data["payment"] = chosen
-        return "history.payment"
+        return "history.bill" if _may_be_saved(hop, chosen) else "history.payment"
     hop.data["transfer"] = chosen[1]
     view = hop.services.db.transact(lambda session: records.outcome(session, uuid.UUID(chosen[1])))
     mine = view.payer_id == caller(hop).id and view.reversed_at is None
@@ -96,6 +97,18 @@ def choose_movement(hop: Hop[Services], chosen: str | list[str]) -> str:
     window = timedelta(seconds=hop.market.stops.window_seconds)
     fresh = mine and view.kind == "send" and hop.now < view.created_at + window
     return "history.sent" if fresh else "history.transfer"
+
+
+def _may_be_saved(hop: Hop[Services], payment_id: str) -> bool:
+    """Whether its number is no favourite yet, and its product still sold."""
+    person_id = caller(hop).id
+
+    def read(session: Session) -> bool:
+        view = payments.outcome(session, uuid.UUID(payment_id))
+        named = favourites.name_of(session, person_id, view.product_code, view.customer_no)
+        return named is None and catalogue.is_sold(hop.market, view.product_code)
+
+    return hop.services.db.transact(read)
 
 
 def _waits(hop: Hop[Services], transfer_id: uuid.UUID) -> bool:
@@ -152,6 +165,7 @@ def payment_facts(hop: Hop[Services]) -> dict[str, object]:
         "state": hop.say(f"menus.state.{view.state}"),
         "day": _day(hop, view),
         "tokens": "\n".join(grouped(token) for token in view.tokens),
+        "receipt_line": receipt_line(hop, view),
     }
 
 
@@ -191,7 +205,13 @@ STATES: tuple[State[Any], ...] = (
         item="menus.payments.line",
         items=last_movements,
         accept=choose_movement,
-        goes=("history.payment", "history.transfer", "history.sent", "history.voucher"),
+        goes=(
+            "history.payment",
+            "history.bill",
+            "history.transfer",
+            "history.sent",
+            "history.voucher",
+        ),
         empty="history.none",
         extra_texts=(*STATE_KEYS, *MOVED_KEYS),
     ),
@@ -245,8 +265,18 @@ STATES: tuple[State[Any], ...] = (
         "history.payment",
         text="menus.payments.detail",
         facts=payment_facts,
-        extra_texts=STATE_KEYS,
+        extra_texts=(*STATE_KEYS, "menus.bill.receipt"),
         reads=True,
+        pages=True,
+    ),
+    Menu(
+        "history.bill",
+        text="menus.payments.detail",
+        facts=payment_facts,
+        extra_texts=(*STATE_KEYS, "menus.bill.receipt"),
+        reads=True,
+        pages=True,
+        options=(Option("menus.saved.option", goes="saved.name"),),
     ),
     Secret(
         "balance.pin",

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.billers import catalogue, payments
+from app.billers import catalogue, hours, payments
 from app.billers.payments import PaymentView
 from app.billers.tokens import grouped
+from app.errors import DomainError
 from app.ussd.menus.services import Services
 from app.ussd.states import End, Hop, State, Wait
 from app.wallet import intents
@@ -34,6 +35,8 @@ DONE_KINDS = (
 BILL_OUTCOMES = (
     "bill.paid",
     "bill.more_tokens",
+    "bill.served",
+    "bill.accepted",
     "bill.returned",
     "bill.cancelled",
     "bill.manual",
@@ -41,19 +44,35 @@ BILL_OUTCOMES = (
     "bill.open",
     "bill.closed",
 )
+WITH_TOKENS = ("bill.paid", "bill.more_tokens")
+UNTOLD = ("bill.progress", "bill.open", "bill.closed")  # no outcome yet, or none at all
 OUTCOMES = (*BILL_OUTCOMES, *(f"{kind}.done" for kind in DONE_KINDS))
 
 
 def poll(hop: Hop[Services]) -> str | None:
     """The screen of a known outcome; None while there is none."""
-    screen = _screen(_view(hop))
+    screen = _screen(hop, _view(hop))
     return None if screen == "bill.progress" else screen
 
 
-def _screen(view: PaymentView) -> str:
-    if view.state == "captured" and len(view.tokens) > 1:
-        return "bill.more_tokens"
+def _screen(hop: Hop[Services], view: PaymentView) -> str:
+    if view.state == "captured" and len(view.tokens) != 1:
+        return "bill.more_tokens" if view.tokens else "bill.served"
+    if view.state == "held" and _by_file(hop, view):
+        return "bill.accepted"
     return SCREEN_OF_STATE.get(view.state, "bill.progress")
+
+
+def _by_file(hop: Hop[Services], view: PaymentView) -> str:
+    """When the day's file of its biller is written; empty for one that is told at once."""
+    try:
+        _, rules, _ = catalogue.find(hop.market, view.product_code)
+    except DomainError:
+        return ""
+    if rules.family != "file":
+        return ""
+    zone = hop.market.zone
+    return f"{hours.next_cut_off(rules, zone, view.created_at).astimezone(zone):%d/%m %H:%M}"
 
 
 def of_lost_session(hop: Hop[Services]) -> str | None:
@@ -75,7 +94,7 @@ def of_lost_session(hop: Hop[Services]) -> str | None:
         hop.data["transfer"] = str(found.subject)
         return f"{found.kind}.done"
     hop.data["payment"] = str(found.subject)
-    return _screen(_view(hop))
+    return _screen(hop, _view(hop))
 
 
 def _view(hop: Hop[Services]) -> PaymentView:
@@ -94,14 +113,23 @@ def facts(hop: Hop[Services]) -> dict[str, object]:
         "reference": view.reference,
         "token": tokens[0] if tokens else "",
         "tokens": "\n".join(tokens),
+        "receipt_line": receipt_line(hop, view),
+        "by": _by_file(hop, view),
     }
+
+
+def receipt_line(hop: Hop[Services], view: PaymentView) -> str:
+    """The biller's own receipt number on a line of its own, if it gave one."""
+    if not view.receipt_no:
+        return ""
+    return "\n" + hop.say("menus.bill.receipt", receipt=hop.name(view.receipt_no))
 
 
 STATES: tuple[State[Any], ...] = (
     Wait(
         "bill.wait",
         poll=poll,
-        goes=("bill.paid", "bill.more_tokens", "bill.returned", "bill.cancelled", "bill.manual"),
+        goes=tuple(name for name in BILL_OUTCOMES if name not in UNTOLD),
         late="bill.progress",
     ),
     *(
@@ -110,7 +138,8 @@ STATES: tuple[State[Any], ...] = (
             text=f"menus.{name}",
             facts=facts,
             reads=True,
-            private=name in {"bill.paid", "bill.more_tokens"},
+            extra_texts=("menus.bill.receipt",) if name == "bill.served" else (),
+            private=name in WITH_TOKENS,
             pages=name == "bill.more_tokens",
         )
         for name in BILL_OUTCOMES

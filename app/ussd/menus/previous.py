@@ -7,110 +7,123 @@ release changes the menus, this file is written anew and `menus.VERSION` counts 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from app.billers import payments
+from app.billers import catalogue
+from app.errors import DomainError
 from app.markets import Market
-from app.ussd.menubook import MenuBook
-from app.ussd.menus import account, bill, history, outcome, start
-from app.ussd.menus.services import Services, caller
-from app.ussd.menus.transfer import told_of_transfer
-from app.ussd.states import End, Hop, Item, Menu, State, targets
+from app.markets.billers import Product
+from app.ussd.menubook import MenuBook, Shortcut
+from app.ussd.menus import bill, confirm, history, outcome, start
+from app.ussd.menus.services import Services
+from app.ussd.states import Caller, Hop, Item, Menu, Pick, State
 
-VERSION = "2"
-# People, sending, cash and the counter came with version 3: rooms, and single states of old ones.
-NEW_ROOMS = frozenset(
-    {
-        "send", "voucher", "voucher_back", "withdraw", "cash_out", "withdrawal_code", "stop",
-        "reset", "wake",
-        "agent", "cash_in", "code_out", "voucher_collect", "float", "float_ask", "float_move",
-        "float_grant", "commission", "customers", "invite", "reset_for", "mistake", "reports",
-        "sheet",
-    }
-)  # fmt: skip
+VERSION = "3"
+# Categories, what is owed and saved numbers came with version 4.
 NEW_STATES = frozenset(
-    {"home.dormant", "home.closed", "bill.phone", "register.named", "history.transfer",
-     "history.sent", "history.voucher"}
+    {"bill.category", "bill.product", "bill.own", "bill.mine", "bill.owed", "bill.whole",
+     "bill.nothing_owed", "bill.shut", "history.bill"}
 )  # fmt: skip
-NEW_OF_ACCOUNT = ("tariffs", "tariff", "limits")
-NEW_AT_HOME = ("menus.home.send", "menus.home.withdraw")
+RENAMED = {"bill.number": "bill.meter", "bill.unknown": "bill.meter_unknown"}
+AT_CHOICE = {"bill.category": "bill.product"}  # where an option of today's led then
 
 
-def enter(hop: Hop[Services]) -> str:
-    """There was no counter, and whoever did not pay was told that they are suspended."""
-    state = hop.data.get("state", "active")
-    if hop.person is not None and state != "active":
-        return "home.suspended"
-    if hop.person is not None and hop.left is not None:
-        return "resume"
-    return "register.language" if hop.person is None else "home"
+def _could_be_paid(product: Product) -> bool:
+    """Prepaid meters, of whatever amount."""
+    return product.pay == "any" and product.inquiry and product.sells == "token"
 
 
-def last_payments(hop: Hop[Services]) -> list[Item]:
-    """Bills only."""
-    person_id = caller(hop).id
-    views = hop.services.db.transact(
-        lambda session: payments.recent(session, person_id, history.SHOWN)
-    )
-    return [history.line(hop, view) for view in views]
+def arrive(hop: Hop[Services]) -> Caller | None:
+    """Only what could be paid can be paid again."""
+    person = start.arrive(hop)
+    again = hop.data.get("again")
+    if again and not _could_be_paid(catalogue.find(hop.market, again[0])[2]):
+        hop.data["again"] = None
+    return person
 
 
-def fees_facts(hop: Hop[Services]) -> dict[str, object]:
-    """The fees of bills, and the limits of whoever registers alone."""
-    limits = hop.market.tiers[hop.market.default_tier]
-    return {
-        "bands": account.bands(hop, "bill_payment"),
-        "once_minor": limits.per_transaction_minor,
-        "day_minor": limits.per_day_minor,
-        "wallet_minor": limits.balance_minor,
-    }
+def products(hop: Hop[Services]) -> list[Item]:
+    found = [one for one in catalogue.products(hop.market, "electricity") if _could_be_paid(one)]
+    return [Item(product.code, {"line": product.name}) for product in found]
 
 
-FEES: End[Any] = End(
-    "fees",
-    text="menus.fees.text",
-    facts=fees_facts,
-    extra_texts=("menus.fees.band",),
-    pages=True,
+def choose(hop: Hop[Services], product_code: str) -> str:
+    hop.data["product"] = product_code
+    return "bill.meter"
+
+
+def inquire(hop: Hop[Services]) -> str:
+    """The answer is not kept: processes of that release agree without it."""
+    try:
+        customer = hop.services.inquiries.inquire(
+            hop.data["product"], hop.data["customer_no"], at=hop.now
+        )
+    except DomainError as error:
+        return {
+            "customer_unknown": "bill.meter_unknown",
+            "biller_slow": "bill.slow",
+        }.get(error.code, "bill.down")
+    hop.data["name"] = hop.name(customer.name)
+    return "bill.phone" if hop.data.get("counter") else "bill.amount"
+
+
+def choose_movement(hop: Hop[Services], chosen: str | list[str]) -> str:
+    """No number was saved."""
+    goes = history.choose_movement(hop, chosen)
+    return "history.payment" if goes == "history.bill" else goes
+
+
+PRODUCTS: Pick[Any] = Pick(
+    "bill.product",
+    text="menus.bill.title",
+    item="menus.bill.line",
+    items=products,
+    accept=choose,
+    goes=("bill.meter",),
+    empty="bill.none",
+    reads=False,
+    search=True,
 )
 
 
 def _changed(states: dict[str, State[Any]]) -> dict[str, dict[str, Any]]:
-    home, consent, own = states["home"], states["register.consent"], states["account"]
-    assert isinstance(home, Menu)
-    assert isinstance(own, Menu)
-    assert isinstance(consent, Menu)
-    agree, refuse = consent.options
+    """The fields that were different, by the names of today's states."""
     return {
-        "enter": {"run": enter, "goes": ("register.language", "home.suspended", "home", "resume")},
-        "home": {
-            "options": tuple(one for one in home.options if one.label not in NEW_AT_HOME),
-        },
-        "register.consent": {"options": (replace(agree, goes="register.name"), refuse)},
-        "account": {
-            "options": tuple(
-                replace(one, goes="fees") if one.goes == "tariffs" else one for one in own.options
-            ),
-        },
+        **{name: {"name": before} for name, before in RENAMED.items()},
+        **{name: {"options": _options(states[name])} for name in ("home", "agent")},
         "bill.inquiry": {
-            "goes": tuple(name for name in targets(states["bill.inquiry"]) if name != "bill.phone")
+            "run": inquire,
+            "goes": ("bill.amount", "bill.phone", "bill.meter_unknown", "bill.slow", "bill.down"),
         },
-        "history.payments": {"items": last_payments, "goes": ("history.payment",)},
+        "bill.phone": {"goes": ("bill.amount",)},
+        "bill.go_on": {
+            "run": partial(confirm.review, anew="bill.product"),
+            "goes": ("bill.review", "bill.amount", "bill.product"),
+        },
+        "bill.ready": {
+            "run": partial(confirm.get_ready, anew="bill.product"),
+            "goes": ("bill.confirm", "bill.amount", "bill.product"),
+        },
+        "history.payments": {
+            "accept": choose_movement,
+            "goes": ("history.payment", "history.transfer", "history.sent", "history.voucher"),
+        },
     }
 
 
-def of_lost_session(hop: Hop[Services]) -> str | None:
-    """A session of the new menus may end up here while Redis forgot when they were first used."""
-    found = outcome.of_lost_session(hop)
-    return found if found is None or found in outcome.BILL_OUTCOMES else "lost.done"
+def _options(menu: State[Any]) -> tuple[Any, ...]:
+    assert isinstance(menu, Menu)
+    return tuple(replace(one, goes=AT_CHOICE.get(one.goes, one.goes)) for one in menu.options)
 
 
-def done_facts(hop: Hop[Services]) -> dict[str, object]:
-    told = told_of_transfer(hop)
-    return {"amount_minor": told["amount_minor"], "reference": told["reference"]}
-
-
-DONE: End[Any] = End("lost.done", text="menus.news.posted", facts=done_facts, reads=True)
+def shortcuts(market: Market) -> tuple[Shortcut, ...]:
+    """Codes of what could be paid, by the names of then."""
+    return tuple(
+        replace(one, answers=tuple(RENAMED.get(name, name) for name in one.answers))
+        for one in bill.shortcuts(market)
+        if _could_be_paid(market.product(one.sets["product"])[2])
+    )
 
 
 def book(market: Market, today: tuple[State[Any], ...]) -> MenuBook[Services]:
@@ -118,8 +131,7 @@ def book(market: Market, today: tuple[State[Any], ...]) -> MenuBook[Services]:
     kept = {
         state.name: state
         for state in today
-        if state.name not in {*NEW_STATES, *NEW_OF_ACCOUNT}
-        and state.name.split(".")[0] not in NEW_ROOMS
+        if state.name not in NEW_STATES and not state.name.startswith("saved.")
     }
     changed = _changed(kept)
     return MenuBook(
@@ -128,13 +140,12 @@ def book(market: Market, today: tuple[State[Any], ...]) -> MenuBook[Services]:
         home="enter",
         states=[
             *(replace(state, **changed.get(name, {})) for name, state in kept.items()),
-            FEES,
-            DONE,
+            PRODUCTS,
         ],
-        who=start.arrive,
-        on_unknown_session=of_lost_session,
-        entries=(*outcome.BILL_OUTCOMES, "lost.done"),
-        shortcuts=bill.shortcuts(market),
+        who=arrive,
+        on_unknown_session=outcome.of_lost_session,
+        entries=outcome.OUTCOMES,
+        shortcuts=shortcuts(market),
         bad_shortcut="bill.shortcut",
         fresh=start.FRESH,
     )

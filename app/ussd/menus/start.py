@@ -12,7 +12,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from app.billers import payments
+from app.billers import favourites, payments
+from app.billers.favourites import Favourite
 from app.billers.payments import PaymentView
 from app.text.width import clip
 from app.ussd.hop import NAME_MOST
@@ -27,7 +28,7 @@ from app.wallet.transfers.records import TransferView
 
 NEWS_FOR = timedelta(minutes=15)
 # What `arrive` puts into the session anew.
-FRESH = ("agent", "news", "again", "reset", "state")
+FRESH = ("agent", "news", "again", "again_as", "saved", "reset", "state")
 OF_TRANSFERS = ("posted", "reversed", "code")
 NEWS_OF_STATE = {
     "captured": "paid",
@@ -77,7 +78,15 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     latest = payments.last_customers(session, person.id, market=hop.market, limit=1)
     again = [latest[0].product_code, latest[0].customer_no] if latest else None
     hop.data["again"] = again
+    _note_saved(hop, favourites.of_person(session, person.id))
     return person
+
+
+def _note_saved(hop: Hop[Services], saved: list[Favourite]) -> None:
+    """Whether there are saved numbers, and the name of the one to pay again."""
+    named = {(one.product_code, one.customer_no): one.nickname for one in saved}
+    hop.data["saved"] = bool(saved)
+    hop.data["again_as"] = named.get(tuple(hop.data["again"])) if hop.data["again"] else None
 
 
 def _agent(session: Session, person: Person) -> list[Any] | None:
@@ -143,9 +152,11 @@ def wake(hop: Hop[Services], pin: str) -> str:
 
 
 def home_facts(hop: Hop[Services]) -> dict[str, object]:
-    """The outcome line above the menu, and the meter that can be paid again."""
-    again = hop.data.get("again")
-    return {**news_facts(hop), "customer_no": again[1] if again else ""}
+    """The outcome line above the menu, and the number that can be paid again, by its name."""
+    again, named = hop.data.get("again"), hop.data.get("again_as")
+    number = again[1] if again else ""
+    shown = hop.name(named, favourites.NICKNAME_MOST) if named else number
+    return {**news_facts(hop), "customer_no": shown}
 
 
 def news_facts(hop: Hop[Services]) -> dict[str, object]:
@@ -187,7 +198,7 @@ STATES: tuple[State[Any], ...] = (
         extra_texts=NEWS_KEYS,
         pages=True,
         options=(
-            Option("menus.home.pay_bill", goes="bill.product"),
+            Option("menus.home.pay_bill", goes="bill.category"),
             Option(
                 "menus.home.pay_again",
                 goes="bill.again",

@@ -103,8 +103,9 @@ def confirm(
 
     Raises DomainError `line_unmatched` with `reason` (nothing is proposed), `same_person`,
     `line_matched` (as something else, or by another), `proposal_changed`, `line_assigned`,
-    `deposit_ended`, `payout_ended`, `order_state`, `payee_suspended`, `agent_suspended`, `limit_balance` with
-    `most`, `insufficient_funds` (the operator has not so much). Then nothing moved.
+    `deposit_ended`, `payout_ended`, `order_state`, `payee_suspended`, `agent_suspended`,
+    `limit_balance` with `most`, `insufficient_funds` (the operator has not so much). Then nothing
+    moved.
     """
     line, target = shown.line, shown.target
     if target is None:

@@ -250,7 +250,7 @@ def of_reference(session: Session, typed: str) -> SettlementOrder:
 
 def of_references(session: Session, wanted: Sequence[str]) -> Sequence[SettlementOrder]:
     """The orders that have one of these references."""
-    statement = select(SettlementOrder).where(one_of(SettlementOrder.reference, wanted))  # type: ignore[arg-type]
+    statement = select(SettlementOrder).where(one_of(SettlementOrder.reference, wanted))
     return session.scalars(statement, execution_options={"populate_existing": True}).all()
 
 
@@ -311,7 +311,7 @@ def _ordered(session: Session, market: Market, biller: str, first: date) -> dict
             OrderDay.day >= first,
         )
     )
-    return {day: reference for day, reference in session.execute(statement)}
+    return {row[0]: row[1] for row in session.execute(statement)}
 
 
 def _facts(

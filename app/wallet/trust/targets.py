@@ -39,7 +39,7 @@ Reason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A deposit notice, a payout or an order, as a line may be for it. `taken` are lines by kind."""
+    """A deposit notice, a payout or an order, as a line may be for it; `taken`: lines by kind."""
 
     what: Literal["deposit", "payout", "order"]
     id: UUID

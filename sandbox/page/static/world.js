@@ -1,4 +1,4 @@
-// The card with the faults and the card with the biller's sales.
+// The card with the faults and the card with the billers' sales.
 
 import { clock } from "./inbox.js";
 import { ask } from "./wire.js";
@@ -94,7 +94,7 @@ export class Sales {
 
   async refresh() {
     const lists = await Promise.all(
-      this.billers.map((code) => ask("GET", `/billers/${code}/sales`).catch(() => [])),
+      this.billers.map((code) => this.salesOf(code)),
     );
     const sales = lists.flat().sort((a, b) => b.at.localeCompare(a.at));
     const rows = sales.slice(0, MOST_SHOWN).map((sale) => this.row(sale));
@@ -104,12 +104,19 @@ export class Sales {
     document.getElementById("no-sales").hidden = sales.length > 0;
   }
 
+  async salesOf(code) {
+    const sales = await ask("GET", `/billers/${code}/sales`).catch(() => []);
+    return sales.map((sale) => ({ ...sale, biller: code }));
+  }
+
   row(sale) {
     const row = document.createElement("li");
     row.dataset.testid = "sale";
     row.classList.toggle("fresh", this.known !== null && !this.known.has(sale.ref_id));
-    const token = sale.token.replace(/(.{4})(?=.)/g, "$1 ");
-    row.append(text("span", `${clock(sale.at)} · meter ${sale.customer_no}`), text("b", sale.amount.toLocaleString("en")), text("code", token));
+    const given = sale.tokens.length > 0 ? sale.tokens : [sale.receipt];
+    const digits = given.map((one) => one.replace(/(.{4})(?=.)/g, "$1 ")).join(" · ");
+    const amount = Number(sale.amount).toLocaleString("en");
+    row.append(text("span", `${clock(sale.at)} · ${sale.biller} ${sale.customer_no}`), text("b", amount), text("code", digits));
     return row;
   }
 }

@@ -49,13 +49,11 @@ class Bill:
 class Bills(Base):
     @property
     def biller(self) -> str:
-        (code,) = self.market.billers
-        return code
+        return next(iter(self.market.billers))
 
     @property
     def product(self) -> Product:
-        (product,) = self.market.billers[self.biller].products
-        return product
+        return self.market.billers[self.biller].products[0]
 
     def pay_bill(self, by: str, walk_in: str | None, amount: int, how: str) -> Asked | None:
         """From the own wallet, or by an agent for a number at the counter."""

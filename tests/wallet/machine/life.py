@@ -15,6 +15,7 @@ from tests.wallet.machine.counter import Counter
 from tests.wallet.machine.floats import Floats, Request
 from tests.wallet.machine.lives import Lives
 from tests.wallet.machine.sending import Sending
+from tests.wallet.machine.settling import Settling
 from tests.wallet.machine.stops import Stops
 from tests.wallet.machine.trust import OnWay, Trust
 
@@ -65,7 +66,7 @@ def kept(it: Any) -> Any:
     return multiple() if it is None else it
 
 
-class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
+class Life(Sending, Counter, Floats, Bills, Settling, Stops, Trust, Lives):
     """A person who has no wallet yet does none of what needs one."""
 
     asked = Bundle("asked")
@@ -311,6 +312,11 @@ class Life(Sending, Counter, Floats, Bills, Stops, Trust, Lives):
             return
         for _ in range(2 if act == "two lines" else 1):
             self.bank_line(it)
+
+    @step(comes_back=st.booleans())
+    def pays_the_biller(self, comes_back: bool) -> None:
+        """A day that is over."""
+        self.settle_biller(comes_back=comes_back)
 
     @step(minor=st.sampled_from([-20_000, -1_000, 2_000, 20_000]))
     def operator_has(self, minor: int) -> None:

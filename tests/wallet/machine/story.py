@@ -22,7 +22,8 @@ def tell(life: Life, unit: int) -> None:
     """Play it; what each step comes to is compared by the steps themselves."""
     life.open()
     chapters = (
-        _sends, _stops, _vouchers, _counter, _codes, _floats, _bills, _bank, _changes, _earns,
+        _sends, _stops, _vouchers, _counter, _codes, _floats, _bills, _settles, _bank, _changes,
+        _earns,
     )  # fmt: skip
     for chapter in chapters:
         for name, least in (("baraka", 3), ("chika", 6)):
@@ -174,6 +175,20 @@ def _bills(life: Life, unit: int) -> None:
             )
         )
     life.time_passes(by=timedelta(minutes=11), house_is_kept=True, holds_run_out=True)
+
+
+def _settles(life: Life, unit: int) -> None:
+    """Their file of the day, what does not fit in it, and what the day comes to."""
+    life.operator_has(minor=20_000 * life.scale)
+    life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
+    life.reconcile_biller()
+    life.bear_late_sales()
+    life.agree()
+    _done(life.pays_a_bill(payer="chika", amount=unit, how="once", says=(PAID,)))
+    life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
+    assert life.settle_biller(comes_back=True)
+    assert life.settle_biller(comes_back=False)
+    life.agree()
 
 
 def _bank(life: Life, unit: int) -> None:

@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 
 from prometheus_client import Counter
 
+from app.billers.protocols.http import WireError
 from app.billers.protocols.iso8583 import messages
 from app.billers.protocols.iso8583.frames import FrameError, Frames, framed
 from app.billers.protocols.iso8583.messages import Fields, Key, MessageError, Numbers
@@ -36,14 +37,6 @@ STRAYS = Counter(
     "kibanda_biller_stray_answers_total", "Answers that nobody waited for any more", ["biller"]
 )
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class LinkError(Exception):
-    """No answer; `reason` is a constant name. The request may or may not have arrived."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class LostError(Exception):
@@ -123,12 +116,12 @@ class Connection:
         self._thread.start()
 
     def send(self, call: Call) -> None:
-        """Let a call leave as soon as it may. Raises LinkError."""
+        """Let a call leave as soon as it may. Raises WireError."""
         with self._lock:
             if self.is_over:
-                raise LinkError("connection_lost")
+                raise WireError("connection_lost")
             if call.key in self._pending:
-                raise LinkError("already_in_flight")
+                raise WireError("already_in_flight")
             self._pending[call.key] = call
             self._waiting.append(call)
             self._ring()

@@ -11,27 +11,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from app.billers.protocols import calls
 from app.billers.protocols.answers import (
     Answer,
     Bill,
     Heard,
-    InquiryError,
     Order,
-    Outcome,
     WebhookError,
 )
 from app.billers.protocols.iso8583 import messages
-from app.billers.protocols.iso8583.connection import LinkError
 from app.billers.protocols.iso8583.link import Link, address_of
-from app.billers.protocols.iso8583.messages import Terminal
+from app.billers.protocols.iso8583.messages import Fields, Terminal
 from app.markets.billers import Biller, Product
 from app.money import Currency
 from app.settings import BillerCredentials
-from app.telemetry import BILLER_SECONDS
 
 # ISO 4217, for DE49.
 NUMERIC = {
@@ -55,20 +51,19 @@ class Iso8583:
             self._link = Link(code, address_of(credentials.url), most=rules.concurrency)
         except ValueError as error:
             raise ValueError(f"BILLER_CREDENTIALS of {code!r}: {error}") from error
-        for product in rules.products:
-            if len(product.sku) > messages.SKU_CHARS:
-                raise ValueError(f"{code!r}: the sku {product.sku!r} is longer than 12 characters")
 
     def pay(self, order: Order) -> Answer:
         """Send the purchase."""
         request = messages.payment(self._terminal, order)
-        return self._send("pay", order, request)
+        return calls.settled(self._code, "pay", lambda: self._sale(request, order))
 
     def follow_up(self, order: Order) -> Answer:
         """Advise the purchase, or reverse it."""
         if self._rules.silence_policy == "reverse":
-            return self._send("reverse", order, messages.reversal(self._terminal, order))
-        return self._send("advise", order, messages.advice(self._terminal, order))
+            undo = messages.reversal(self._terminal, order)
+            return calls.settled(self._code, "reverse", lambda: self._reversal(undo))
+        advice = messages.advice(self._terminal, order)
+        return calls.settled(self._code, "advise", lambda: self._sale(advice, order))
 
     def inquire(self, product: Product, customer_no: str, biller_ref: str) -> Bill | None:  # noqa: ARG002 - no bill is named in this family
         """Whose number this is and what is owed. Raises InquiryError."""
@@ -77,18 +72,13 @@ class Iso8583:
             self._terminal, product.sku, customer_no,
             stan=numbers.stan(), rrn=numbers.rrn(), at=datetime.now(UTC),
         )  # fmt: skip
-        started, outcome = time.perf_counter(), "silent"
-        try:
-            answer = self._link.call(request, seconds=self._rules.inquiry_timeout_seconds)
-            outcome = "unnamed"
-            bill = messages.read_bill(answer, request, customer_no)
-            outcome = "known" if bill else "no_such_number"
-            return bill
-        except LinkError as error:
-            slow = error.reason in ("timeout", "too_many_in_flight")
-            raise InquiryError(error.reason, slow=slow) from error
-        finally:
-            self._observe("inquire", outcome, started)
+        seconds = self._rules.inquiry_timeout_seconds
+
+        def ask() -> Bill | None:
+            answer = self._link.call(request, seconds=seconds)
+            return messages.read_bill(answer, request, customer_no)
+
+        return calls.inquired(self._code, ask)
 
     def hear(self, headers: Mapping[str, str], body: bytes, now: datetime) -> Heard:  # noqa: ARG002 - there is nothing to read
         """These billers tell nothing by themselves. Raises WebhookError."""
@@ -98,22 +88,13 @@ class Iso8583:
         """Sign off."""
         self._link.close()
 
-    def _send(self, call: str, order: Order, request: messages.Fields) -> Answer:
-        started = time.perf_counter()
-        try:
-            told = self._link.call(request, seconds=self._rules.timeout_seconds)
-            if call == "reverse":
-                answer = messages.read_reversal(told, request)
-            else:
-                answer = messages.read_sale(told, request, order, self._rules)
-        except LinkError as error:
-            answer = Answer(Outcome.UNKNOWN, error.reason)
-        self._observe(call, answer.outcome, started)
-        return answer
+    def _sale(self, request: Fields, order: Order) -> Answer:
+        answer = self._link.call(request, seconds=self._rules.timeout_seconds)
+        return messages.read_sale(answer, request, order, self._rules)
 
-    def _observe(self, call: str, outcome: str, started: float) -> None:
-        seconds = time.perf_counter() - started
-        BILLER_SECONDS.labels(self._code, call, outcome).observe(seconds)
+    def _reversal(self, request: Fields) -> Answer:
+        answer = self._link.call(request, seconds=self._rules.timeout_seconds)
+        return messages.read_reversal(answer, request)
 
 
 def terminal_of(credentials: BillerCredentials, currency: Currency) -> Terminal:

@@ -14,11 +14,11 @@ import time
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
+from app.billers.protocols.http import WireError
 from app.billers.protocols.iso8583.connection import (
     Address,
     Call,
     Connection,
-    LinkError,
     Patience,
 )
 from app.billers.protocols.iso8583.messages import Fields, MessageError, Numbers
@@ -44,26 +44,26 @@ class Link:
     def call(self, request: Fields, *, seconds: float) -> Fields:
         """The answer to a request, within `seconds` altogether.
 
-        Raises LinkError: `message_unwritable`, `too_many_in_flight`, `already_in_flight`,
+        Raises WireError: `message_unwritable`, `too_many_in_flight`, `already_in_flight`,
         `connect_failed`, `connection_lost`, `timeout`.
         """
         deadline = time.monotonic() + seconds
         try:
             call = Call(request)
         except MessageError as error:
-            raise LinkError("message_unwritable") from error
+            raise WireError("message_unwritable") from error
         places = self._places
         if not places.acquire(timeout=seconds):
-            raise LinkError("too_many_in_flight")
+            raise WireError("too_many_in_flight")
         try:
             connection = self._standing()
             connection.send(call)
-            call.ended.wait(deadline - time.monotonic())
+            call.ended.wait(max(0.0, deadline - time.monotonic()))
             connection.forget(call)
         finally:
             places.release()
         if call.answer is None:
-            raise LinkError(call.failure)
+            raise WireError(call.failure)
         return call.answer
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class Link:
             if self._connection is not None and not self._connection.is_over:
                 return self._connection
             if time.monotonic() < self._retry_at:
-                raise LinkError("connect_failed")
+                raise WireError("connect_failed")
             self._connection = Connection(
                 self._biller, self._address, self._patience, self.numbers, self._ended
             )
@@ -123,7 +123,8 @@ def _forget_all() -> None:
         link.forget()
 
 
-def _close_all() -> None:
+def close_all() -> None:
+    """Sign off everywhere, and wait for that a little: the end of a process."""
     links = list(_LINKS)
     for link in links:
         link.close()
@@ -133,4 +134,4 @@ def _close_all() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_all)
-atexit.register(_close_all)
+atexit.register(close_all)

@@ -1,7 +1,7 @@
 """The messages of ISO 8583 (1987, ASCII): our orders as fields, and what their answers say.
 
-1. A purchase is known to the biller by RRN (DE37) and terminal (DE41). Both, the STAN (DE11) and the
-   times come from the payment's row, so another process that goes on after a kill writes the same.
+1. A purchase is known to the biller by RRN (DE37) and terminal (DE41). The RRN, the STAN (DE11) and
+   the times come from the payment's row, so a process that goes on after a kill writes the same.
 2. The STANs are parted: purchases, their reversals, and everything that is not about money. The
    RRN of an inquiry begins with 9, which no serial number does.
 3. An answer must repeat our STAN, RRN, terminal, amount, currency, product and customer, else it is
@@ -22,7 +22,7 @@ from iso8583.specs import default_ascii
 
 from app.billers import tokens
 from app.billers.protocols.answers import Answer, Bill, InquiryError, Line, Order, Outcome
-from app.billers.protocols.fields import receipt_no, shown_name
+from app.billers.protocols.fields import month_label, receipt_no, shown_name
 from app.markets.billers import Biller
 
 Fields = dict[str, str]
@@ -131,7 +131,7 @@ def payment(terminal: Terminal, order: Order) -> Fields:
 
 
 def advice(terminal: Terminal, order: Order) -> Fields:
-    """"This was bought": completes the sale if it was never seen, else tells what became of it.
+    """ "This was bought": completes the sale if it was never seen, else tells what became of it.
 
     0220 goes with the second request, which is claimed once and never again; every later one may
     repeat it, and says so: 0221.
@@ -140,7 +140,7 @@ def advice(terminal: Terminal, order: Order) -> Fields:
 
 
 def reversal(terminal: Terminal, order: Order) -> Fields:
-    """"Undo this": 0400 and 0401 by the same rule as the advice's."""
+    """ "Undo this": 0400 and 0401 by the same rule as the advice's."""
     bought = payment(terminal, order)
     original = f"0200{bought['11']}{bought['7']}{terminal.acquirer.zfill(11)}{'0' * 11}"
     return bought | {
@@ -285,6 +285,5 @@ def _lines(written: str) -> tuple[Line, ...] | None:
         month, amounts = match[2][at : at + 6], match[2][at + 6 : at + _LINE_CHARS]
         if not _MONTH.match(month):
             return None
-        label = f"{month[4:]}/{month[:4]}"
-        lines.append(Line(label, int(amounts[:12]), int(amounts[12:])))
+        lines.append(Line(month_label(month), int(amounts[:12]), int(amounts[12:])))
     return tuple(lines)

@@ -24,7 +24,7 @@ STATES: tuple[State[Any], ...] = (
         options=(
             Option("menus.agent.cash_in", goes="cash_in.number"),
             Option("menus.agent.code_out", goes="code_out.number"),
-            Option("menus.agent.bill", goes="bill.product", sets={"counter": True}),
+            Option("menus.agent.bill", goes="bill.category", sets={"counter": True}),
             Option("menus.agent.voucher", goes="voucher_collect.number"),
             Option("menus.agent.float", goes="float"),
             Option("menus.agent.commission", goes="commission.pin"),

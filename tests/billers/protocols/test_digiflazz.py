@@ -7,6 +7,8 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,11 +17,14 @@ from app.billers.protocols import wires
 from app.billers.protocols.answers import Bill, InquiryError, Order
 from app.billers.protocols.digiflazz import read_inquiry, read_transaction
 from app.billers.protocols.http import LARGEST_BODY_BYTES, Wire, WireError
+from app.db import Database
 from app.markets.model import Market
 from app.money import Currency
-from tests.billers import played
-from tests.billers.played import PlayedBiller
+from tests.billers import played, table
+from tests.billers.played import Asked, PlayedBiller
+from tests.billers.protocols.digiflazz_words import data_of, signed
 from tests.billers.stage import Stage
+from tests.billers.table import CAPTURED, HONEST, Kit, Play, Row, Seen, Till, over_http
 
 KES = Currency("KES", 2)
 ORDER = Order("0198c0ffee", "stima-token", "54100234563", 50_000)
@@ -219,3 +224,50 @@ def test_an_inquiry_that_takes_too_long_is_slow(stage: Stage) -> None:
     with pytest.raises(InquiryError) as raised:
         wire.inquire(stage.market.billers[stage.code].products[0], "54100234563", "")
     assert raised.value.slow
+
+
+# --- through the real settlement ---
+
+
+@contextmanager
+def served(till: Till) -> Iterator[str]:
+    """Such a biller: the purchase again is its question."""
+
+    def answered(asked: Asked) -> object:
+        body = asked.body
+        said = till.take(
+            body["ref_id"],
+            body["customer_no"],
+            body["buyer_sku_code"],
+            body["amount"] * 100,
+            buys=True,
+        )
+        return over_http(said, {"data": data_of(said.sale, said.word)})
+
+    with played.served(answered) as url:
+        yield url
+
+
+KIT = Kit(
+    family="digiflazz_prepaid",
+    serve=served,
+    rules={},
+    product={"sells": "token"},
+    webhook=lambda sale, word: signed({"data": data_of(sale, word)}),
+    asks=False,
+)
+ROWS = table.rows(
+    KIT,
+    # Its own table says that 01, a time-out, has failed; our file does not believe that.
+    Row("a time-out is no refusal", (Play(does="pend", says="duplicate"), HONEST), CAPTURED),
+)
+
+
+@pytest.fixture(scope="module")
+def seen(db: Database, demo: Market) -> dict[str, Seen]:
+    return table.play(db, demo, KIT, ROWS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_what_becomes_of_a_payment(seen: dict[str, Seen], row: Row) -> None:
+    table.check(row, seen[row.name])
