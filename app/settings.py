@@ -85,6 +85,11 @@ class Settings(BaseSettings):
         description="JSON: a biller's `credentials` in the market file, else its code, to `url`,"
         " `username`, `api_key` and, where it calls back, `webhook_secret`",
     )
+    reconcile_folder: str = Field(
+        "",
+        description="folder with one for each biller, into which its daily files come; empty: they"
+        " come by `reconcile` only",
+    )
     web_threads: int = Field(16, ge=2, le=256, description="threads of one web process")
     web_workers: int = Field(2, ge=1, le=64, description="web processes")
     menu_overlap_seconds: int = Field(

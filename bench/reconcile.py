@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from sqlalchemy import text
 
 from app import markets
 from app.billers.reconciliation import exceptions, runs
 from app.db import Database
 from app.markets.model import Market
 from app.markets.reports import Report
-from bench.ledger import _cpu_seconds as cpu_seconds
 from launcher.servers import Servers, temporary_servers
 from tests.servers import migrate
 
@@ -68,29 +68,30 @@ def run() -> None:
         _write(path)
         database = Database(servers.url("kibanda_app"), pool_size=1)
         try:
-            _measure(servers, database, path)
+            _measure(database, path)
         finally:
             database.dispose()
 
 
-def _measure(servers: Servers, database: Database, path: Path) -> None:
+def _measure(database: Database, path: Path) -> None:
     now = datetime.combine(DAY + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=12)
     market = _market()
-    database.transact(lambda session: exceptions.settle(session, now))  # connected and warm
+    backend = database.transact(lambda session: session.scalar(text("SELECT pg_backend_pid()")))
+    assert backend
     with _resident() as grown:
-        began, here, there = time.monotonic(), time.process_time(), cpu_seconds(servers)
+        began, here, there = time.monotonic(), time.process_time(), _cpu_seconds(backend)
         done = database.transact(
             lambda session: runs.take(session, market, BILLER, path, maker="bench", now=now)
         )
         took = time.monotonic() - began
-        here, there = time.process_time() - here, cpu_seconds(servers) - there
+        here, there = time.process_time() - here, _cpu_seconds(backend) - there
     speed, megabytes = LINES / took, grown() / 1024
     found = database.transact(lambda session: exceptions.counts(session, done))
     print(f"{done.lines:,} lines in {took:.1f} s: {speed:,.0f} a second", end="")
     print(f" (target {TARGET_LINES_A_SECOND:,.0f}: {_verdict(speed >= TARGET_LINES_A_SECOND)})")
     print(f"the process grew by {megabytes:.1f} MB", end="")
     print(f" (at most {GROWS_AT_MOST_MB}: {_verdict(megabytes <= GROWS_AT_MOST_MB)})")
-    print(f"CPU: {here:.1f} s here, {there:.1f} s in PostgreSQL: what another load leaves as it is")
+    print(f"CPU: {here:.1f} s here, {there:.1f} s in PostgreSQL, whatever else the machine did")
     print(f"matched {done.matched:,}; {found}")
 
 
@@ -117,6 +118,11 @@ def _resident() -> Any:
 def _kilobytes() -> int:
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0])
+
+
+def _cpu_seconds(pid: int) -> float:
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
 def _fill(servers: Servers) -> None:

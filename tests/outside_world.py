@@ -186,9 +186,13 @@ class Sandbox:
 
 
 @contextmanager
-def running_sandbox(kibanda_url: str, data: Path, **settings: str) -> Iterator[Sandbox]:
-    """A sandbox of its own on a free port, stopped at the end; `settings` go to its environment."""
-    port = free_port()
+def running_sandbox(
+    kibanda_url: str, data: Path, port: int = 0, **settings: str
+) -> Iterator[Sandbox]:
+    """A sandbox of its own, on a free port unless told one, stopped at the end; `settings` go to
+    its environment.
+    """
+    port = port or free_port()
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),

@@ -200,9 +200,10 @@ class World:
     def clear_faults(self) -> None:
         self.sandbox("DELETE", "/faults")
 
-    def sales(self) -> list[dict[str, Any]]:
+    def sales(self, code: str = "") -> list[dict[str, Any]]:
+        """What this biller really sold, or the market's first."""
         sold: list[dict[str, Any]] = self.sandbox(
-            "GET", f"/billers/{self.country.billers[0]}/sales"
+            "GET", f"/billers/{code or self.country.billers[0]}/sales"
         )
         return sold
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import DBAPIError
 
 from app.bell import MESSAGES, PAYMENTS
-from app.billers import batches, expiry, waiting
+from app.billers import batches, expiry, reconciliation, waiting
 from app.errors import DomainError
 from app.sms import outbound
 from app.telemetry import log
@@ -79,6 +79,9 @@ def keep_house() -> None:
             lambda s: ledger.make_partitions(s, first_month=first_month, months=MONTHS_AHEAD)
         ),
         "forget_workers": lambda: db.transact(heartbeat.forget_dead),
+        "take_reports": lambda: reconciliation.inbox(
+            db, market, here.runtime.settings.reconcile_folder, now
+        ),
     }
     for name, chore in chores.items():
         try:

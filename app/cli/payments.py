@@ -13,8 +13,10 @@ from app.billers.payments import PaymentView
 from app.cli.acting import acting
 from app.cli.output import happenings_table, refusing, runtime
 from app.errors import DomainError
-from app.staff import movements, timeline
+from app.markets import Market
+from app.staff import movements, payment_facts, timeline
 from app.staff.accounts import Role
+from app.staff.payment_facts import Fact
 from app.staff.timeline import Happening
 
 DECIDES: tuple[Role, ...] = ("finance", "supervisor")
@@ -30,24 +32,32 @@ def payment() -> None:
 @with_appcontext
 @refusing
 def show(reference: str) -> None:
-    """A payment and every step of it."""
+    """A payment: all that its biller can be asked by, and every step of it."""
     parts = runtime()
 
-    def read(session: Session) -> tuple[PaymentView, list[Happening]]:
+    def read(session: Session) -> tuple[PaymentView, list[Fact], list[Happening]]:
         found = payments.of_reference(session, reference)
         if found is None:
             raise movements.elsewhere(session, reference, "payment_unknown")
-        return found, timeline.of_payment(session, found.id)
+        facts = payment_facts.known(session, parts.market, found.id)
+        return found, facts, timeline.of_payment(session, found.id)
 
-    found, happenings = parts.db.transact(read)
-    money = parts.market.currency.format
-    click.echo(
-        f"{found.reference}  {found.state}  {found.product_code} {found.customer_no}"
-        f"  {found.customer_name}\namount {money(found.amount_minor)}"
-        f"  fee {money(found.fee_minor)}  total {money(found.total_minor)}"
-        f"\nbiller reference {found.biller_ref}\n"
-    )
+    found, facts, happenings = parts.db.transact(read)
+    click.echo(_head(found, facts, parts.market) + "\n")
     click.echo(happenings_table(happenings, parts.market))
+
+
+def _head(found: PaymentView, facts: list[Fact], market: Market) -> str:
+    money = market.currency.format
+    what = f"{found.product_code} {found.customer_no}  {found.customer_name}"
+    amount, fee, total = found.amount_minor, found.fee_minor, found.total_minor
+    widest = max(len(name) for name, _ in facts)
+    lines = [
+        f"{found.reference}  {found.state}  {what}",
+        f"amount {money(amount)}  fee {money(fee)}  total {money(total)}",
+        *(f"{name.ljust(widest)}  {fact}" for name, fact in facts),
+    ]
+    return "\n".join(lines)
 
 
 @payment.group("resolve")

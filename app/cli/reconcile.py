@@ -58,6 +58,7 @@ def take(file: Path, biller: str, day: datetime | None) -> None:
     parts = runtime()
     maker = finance(parts)
     wanted = day.date() if day else None
+    runs.described(parts.market, biller)
     try:
         size = file.stat().st_size
     except OSError as error:

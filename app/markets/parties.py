@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from app.markets.tables import Fault, Table, written
 
@@ -14,22 +14,19 @@ _NAME = r"[A-Za-z0-9/?:().,'+ -]{1,70}"
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", re.ASCII)
 
 
+AccountNumber = Annotated[str, written(r"[A-Za-z0-9./-]{1,34}", "an account number")]
+Bic = Annotated[str, written(r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?", "a BIC such as KCBLKENX")]
+BankCode = Annotated[str, written(r"[A-Za-z0-9]{1,35}", "the bank's clearing code")]
+
+
 class BankParty(Table):
     """A name, an account and its bank. The account is an IBAN or any other number of the bank."""
 
     name: Annotated[str, written(_NAME, "a name of basic letters, at most 70")]
     iban: str | None = None
-    account: Annotated[
-        str | None, Field(default=None), written(r"[A-Za-z0-9./-]{1,34}", "an account number")
-    ]
-    bic: Annotated[
-        str | None,
-        Field(default=None),
-        written(r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?", "a BIC such as KCBLKENX"),
-    ]
-    bank_code: Annotated[
-        str | None, Field(default=None), written(r"[A-Za-z0-9]{1,35}", "the bank's clearing code")
-    ]
+    account: AccountNumber | None = None
+    bic: Bic | None = None
+    bank_code: BankCode | None = None
 
     @model_validator(mode="after")
     def _reaches_an_account(self) -> Self:

@@ -220,7 +220,7 @@ def of_transfer(session: Session, transfer_id: UUID, *, limit: int = 500) -> lis
 
 
 def of_payment(session: Session, payment_id: UUID, *, limit: int = 500) -> list[Happening]:
-    """Every step of a payment and its SMS, oldest first."""
+    """Every step of a payment and its SMS, oldest first; of very many the newest `limit`."""
     return _read(session, _PAYMENT, {"subject": payment_id, "limit": limit})
 
 
@@ -244,7 +244,10 @@ _NUMBER = _together(_SMS_OF_STRANGER, _SESSIONS, newest_first=True)
 _TRANSFER = _together(
     _TAKEN_BACK, _VOUCHERS, _STOPS, _CASES, _BANK, _SMS_OF_TRANSFER, own=_OF_TRANSFER
 )
-_PAYMENT = _together(_PAYMENT_STEPS, _SMS_OF_SUBJECT)
+_PAYMENT = f"""
+    SELECT * FROM ({_together(_PAYMENT_STEPS, _SMS_OF_SUBJECT, newest_first=True)}) AS newest
+    ORDER BY 1, 2
+"""  # noqa: S608 - the text is ours
 _SUBJECT = _together(_BANK, _SMS_OF_SUBJECT)
 
 

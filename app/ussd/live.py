@@ -15,7 +15,7 @@ from app.gateways.wire import Screen
 
 SESSION_BYTES = 1024
 PATH_MOST = 40  # screens; what comes later is not in the funnel
-SEEN_MOST = 8  # the first text and the latest ones; older ones are only known not to extend
+SEEN_MOST = 6  # the first text and the latest ones; older ones are only known not to extend
 STACK_MOST = 6
 _decode = json.JSONDecoder().raw_decode
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode

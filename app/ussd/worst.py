@@ -15,8 +15,8 @@ from app.markets.billers import Product
 from app.text import Catalogues
 
 NAME_CHARS = 20  # billers' and people's names are clipped to this before they are shown
-LINES_MOST = 4  # of a bill, with labels of at most 14 characters
-LINE = "W" * 14
+LINES_MOST = 3  # of a bill, with labels of at most 12 characters
+LINE = "W" * 12
 TURNOVER_TIMES = 10  # a digit more than the largest balance
 TOKENS_MOST = 3  # two key-change tokens before the credit token (IEC 62055-41)
 

@@ -37,6 +37,8 @@ NOT_FORMED = 400
 
 
 class Iak(Biller):
+    """One of either family."""
+
     def __init__(self, account: BillerAccount, world: World) -> None:
         super().__init__(account, world)
         self._hooks = self._webhooks(world, self._callback)

@@ -180,9 +180,13 @@ def _exactly(sock: socket.socket, length: int) -> bytes:
 
 
 @contextmanager
-def played_switch(tls: ssl.SSLContext | None = None) -> Iterator[PlayedSwitch]:
-    """A running switch on a free port of loopback."""
+def played_switch(
+    tls: ssl.SSLContext | None = None, *, receive_bytes: int | None = None
+) -> Iterator[PlayedSwitch]:
+    """A running switch on a free port of loopback; `receive_bytes` are kept that nobody reads."""
     server = socket.create_server(("127.0.0.1", 0), backlog=128)
+    if receive_bytes:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
     switch = PlayedSwitch(server.getsockname()[1], tls)
     thread = threading.Thread(target=switch.greet, args=(server,))
     thread.start()

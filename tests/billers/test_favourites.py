@@ -77,9 +77,7 @@ class Owner:
         return self.runtime.db.transact(work)
 
     def save(self, name: str, number: str = "54100234563", product: str = "stima_token") -> None:
-        self._run(
-            lambda session: favourites.save(session, self.id, product, number, name, now=NOW)
-        )
+        self._run(lambda session: favourites.save(session, self.id, product, number, name, now=NOW))
 
     def all(self) -> list[Favourite]:
         return self._run(lambda session: favourites.of_person(session, self.id))

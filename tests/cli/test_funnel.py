@@ -97,7 +97,9 @@ def live_through(world: World, app: Flask) -> None:
     finally:
         os.killpg(web, signal.SIGCONT)
     clumsy = registered(world, app, "en")
-    assert "0711000999" in typed(clumsy, "1", "1", "1", "12", "13", "14"), "after three tries it ends"
+    assert "0711000999" in typed(clumsy, "1", "1", "1", "12", "13", "14"), (
+        "after three tries it ends"
+    )
     payer = registered(world, app, "en")
     assert "Paid" in typed(payer, "1", "1", "1", fresh_meter(), "200", PIN)
     wait_for(lambda: events(world) == SESSIONS, 15, "the end events")

@@ -110,7 +110,12 @@ def play_wrong_places(stage: Stage) -> None:
     for code in (f"*384*123*51*{fresh_meter()}*200*{pin}#", f"*384*123*51*{pin}#"):
         assert "Never put your PIN into a code" in phone.dial(code)
     one = ("1",)
-    for before in (*(one * count for count in range(4)), (*one * 3, fresh_meter()), ("7",), ("7", "2")):
+    for before in (
+        *(one * count for count in range(4)),
+        (*one * 3, fresh_meter()),
+        ("7",),
+        ("7", "2"),
+    ):
         type_in(phone, *before, pin)
         phone.reply(f"{pin}1")
         stage.look(f"after {len(before)} replies and a PIN where none is asked for")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,19 @@ def schools(hop: Hop[Any]) -> list[Item]:
 def choose(hop: Hop[Any], school: str) -> str:
     hop.data["school"] = school
     return "chosen"
+
+
+def towns(hop: Hop[Any]) -> list[Item]:
+    return [Item(town, {"school": town}) for town in ("Nairobi", "Garissa")]
+
+
+def headings(version: str) -> MenuBook[Any]:
+    """A list of two headings; letters look among what stands below them."""
+    made = book(version)
+    listed = made.states["list"]
+    assert isinstance(listed, Pick)
+    states = [replace(listed, items=towns, among=schools), *list(made.states.values())[1:]]
+    return MenuBook(version=version, start="list", home="list", states=states, who=lambda _: None)
 
 
 def book(version: str) -> MenuBook[Any]:
@@ -123,6 +137,20 @@ def test_a_number_means_the_line_on_the_screen_when_the_list_has_changed(phone: 
     phone.bench.played.remove("Alliance Girls")
     phone.bench.played.insert(0, "Zawadi Girls")
     assert phone.reply("2") == "You chose Garissa Girls"
+
+
+def test_letters_look_among_what_stands_below_the_headings(session_redis_url: str) -> None:
+    bench = Bench(session_redis_url, played=list(SCHOOLS), book=headings, texts=TEXTS)
+    phone = bench.phone()
+    shown = f"Which school?\n{HINT}\n1 Nairobi\n2 Garissa"
+    assert phone.dial() == shown, "it says so though it is short"
+    assert phone.reply("girls") == f"Which school?\n{HINT}\n1 Alliance Girls\n2 Garissa Girls"
+    assert phone.reply("nairobi").startswith("Nothing begins with that."), "it is but a heading"
+    assert phone.reply("0") == shown
+    phone.reply("girls")
+    assert phone.reply("1") == "You chose Alliance Girls"
+    phone.dial()
+    assert phone.reply("2") == "You chose Garissa"
 
 
 @settings(max_examples=60, deadline=None)

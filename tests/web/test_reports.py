@@ -88,7 +88,12 @@ def test_an_end_event_tells_the_way_through_the_menus(
     told = way_of(runtime, session)
     assert told == {
         "path": [
-            "home", "bill.category", "bill.product", "bill.number", "bill.amount", "bill.confirm",
+            "home",
+            "bill.category",
+            "bill.product",
+            "bill.number",
+            "bill.amount",
+            "bill.confirm",
         ],  # fmt: skip
         "last_state": "bill.confirm",
         "language": "sw",

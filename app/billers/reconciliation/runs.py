@@ -29,6 +29,7 @@ from app.wallet import references
 from app.wallet.keys import new_key
 
 RUN_SECONDS = 15 * 60
+LOCK_SECONDS = 20
 BLOCK_LINES = 2_000
 BLOCK_BYTES = 1 << 20
 NAME_CHARS_MOST = 255
@@ -36,7 +37,7 @@ CLOSE_AFTER = timedelta(minutes=10)  # a posting of the day may commit a moment 
 
 _PATIENT = (
     f"SET LOCAL statement_timeout = '{RUN_SECONDS}s'",
-    f"SET LOCAL lock_timeout = '{RUN_SECONDS}s'",
+    f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'",
     "SET LOCAL work_mem = '64MB'",
 )
 # A courtesy: files of a biller wait for each other. What keeps them apart are unique keys.

@@ -41,7 +41,7 @@ def note_shown(hop: Hop[Services], fingerprint: bytes) -> None:
     shown anew it is a new one.
     """
     if "intent" not in hop.data or hop.data.get("tried") == hop.data["intent"]:
-        hop.data["intent"] = str(new_key())
+        hop.data["intent"] = new_key().hex
     deadline = hop.now + timedelta(seconds=hop.market.confirm_seconds)
     hop.data["shown"] = fingerprint.hex()
     hop.data["deadline"] = int(deadline.timestamp())

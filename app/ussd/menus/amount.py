@@ -6,7 +6,8 @@
                            └─▶ bill.whole ───────────────────────┘
 
 The session keeps of the biller's answer what the payment needs: what is owed, and both names of the
-inquiry. The lines of a bill are kept until a confirmation is shown, as many as have room.
+inquiry; of a prepaid meter that is nothing. The lines of a bill are kept until a confirmation is
+shown, as many as have room.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ from app.ussd.menus.services import Services
 from app.ussd.states import Ask, Hop, Menu, Option, State, Step
 from app.wallet.keys import new_key
 
-LINES_MOST = 4
-LABEL_MOST = 14
+LINES_MOST = 3
+LABEL_MOST = 12
 AMOUNT_STATES = ("bill.amount", "bill.owed", "bill.whole")
 
 
 def keep(hop: Hop[Services], bill: Bill) -> None:
     """What the biller said, as small as it can be; with the local day on which it said so."""
     hop.data["name"] = hop.name(bill.name)
-    hop.data["bill"] = [bill.owed_minor, bill.bill_ref, bill.biller_ref, _today(hop)]
-    hop.forget("lines")
+    hop.forget("bill", "lines")
+    if bill.owed_minor or bill.bill_ref or bill.biller_ref:
+        hop.data["bill"] = [bill.owed_minor, bill.bill_ref, bill.biller_ref, _today(hop)]
     if bill.lines:
         shown = [
             [clip(line.label, LABEL_MOST), line.amount_minor, line.penalty_minor]
@@ -142,7 +144,7 @@ def accept_amount(hop: Hop[Services], agreed: Quote) -> str:
     """Another amount is another intent, at the price of now."""
     hop.data["amount"] = agreed.amount_minor
     note_price(hop)
-    hop.data["intent"] = str(new_key())
+    hop.data["intent"] = new_key().hex
     return "bill.repeated"
 
 

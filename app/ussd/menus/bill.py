@@ -14,7 +14,7 @@ from app.markets import Market
 from app.markets.billers import Product
 from app.ussd.menubook import Shortcut
 from app.ussd.menus.amount import AMOUNT_STATES, how_much, keep
-from app.ussd.menus.services import Services, acting_agent
+from app.ussd.menus.services import Services, acting_agent, at_counter
 from app.ussd.states import Ask, End, Hop, State, Step
 
 NUMBER_REFUSALS = (
@@ -83,7 +83,7 @@ def inquire(hop: Hop[Services]) -> str:
     except DomainError as error:
         return _WHERE.get(error.code, "bill.down")
     keep(hop, bill)
-    return "bill.phone" if hop.data.get("counter") else how_much(hop)
+    return "bill.phone" if at_counter(hop) else how_much(hop)
 
 
 def parse_phone(hop: Hop[Services], typed: str) -> str:
@@ -91,12 +91,14 @@ def parse_phone(hop: Hop[Services], typed: str) -> str:
 
 
 def accept_phone(hop: Hop[Services], msisdn: str) -> str:
-    """Whom the agent pays for: the receipt goes there, and the token in it."""
+    """Whom the agent pays for: the receipt goes there, and the token in it.
+
+    The session has no room for what home says besides.
+    """
     agent = hop.services.db.transact(lambda session: acting_agent(hop, session))
-    at_counter = quotes.at_counter(agent, msisdn)
-    hop.data["walkin"] = [
-        str(at_counter.agent_id), at_counter.float_id, at_counter.has_super_agent, msisdn,
-    ]  # fmt: skip
+    who = quotes.at_counter(agent, msisdn)
+    hop.data["walkin"] = [who.agent_id.hex, who.float_id, who.has_super_agent, msisdn]
+    hop.forget("news", "again", "again_as", "saved", "counter")
     return how_much(hop)
 
 

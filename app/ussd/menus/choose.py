@@ -1,8 +1,8 @@
 """What is paid for: categories, their products, and first letters that find any product.
 
-    bill.category ─┬─▶ bill.product ─┬─▶ bill.own ─┬─▶ bill.number (`bill`)
-                   ├─────────────────┘             └─▶ bill.mine ─▶ bill.inquiry
-                   └─▶ saved.list (`saved`)
+bill.category ─┬─▶ bill.product ─┬─▶ bill.own ─┬─▶ bill.number (`bill`)
+               ├─────────────────┘             └─▶ bill.mine ─▶ bill.inquiry
+               └─▶ saved.list (`saved`)
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from app import msisdn as numbers
 from app.billers import catalogue
 from app.markets.billers import CATEGORIES, Product
-from app.ussd.menus.services import Services
+from app.ussd.menus.services import Services, at_counter
 from app.ussd.states import End, Hop, Item, Menu, Option, Pick, State, Step
 
 SAVED, CATEGORY, PRODUCT = "saved", "category", "product"
@@ -25,13 +25,18 @@ def categories(hop: Hop[Services]) -> list[Item]:
         Item([CATEGORY, category], {"line": hop.say(f"menus.category.{category}")})
         for category in catalogue.categories(hop.market)
     ]
-    if hop.data.get("saved") and not hop.data.get("counter"):
+    if hop.data.get("saved") and not at_counter(hop):
         return [Item([SAVED, ""], {"line": hop.say("menus.bill.saved")}), *found]
     return found
 
 
 def products(hop: Hop[Services]) -> list[Item]:
-    return [_line(hop, each) for each in catalogue.products(hop.market, hop.data["category"])]
+    """Those of the category that was chosen, or of the product when one was."""
+    category = hop.data.get("category")
+    if category is None:
+        _, _, product = catalogue.find(hop.market, hop.data["product"])
+        category = product.category
+    return [_line(hop, each) for each in catalogue.products(hop.market, category)]
 
 
 def every_product(hop: Hop[Services]) -> list[Item]:
@@ -58,8 +63,9 @@ def choose(hop: Hop[Services], chosen: list[str]) -> str:
 def chosen_product(hop: Hop[Services], code: str) -> str:
     """Where its number is asked for; the caller's own phone is one key."""
     hop.data["product"] = code
+    hop.forget("category")
     _, _, product = catalogue.find(hop.market, code)
-    mine = product.customer.kind == "phone" and not hop.data.get("counter")
+    mine = product.customer.kind == "phone" and not at_counter(hop)
     return "bill.own" if mine else "bill.number"
 
 

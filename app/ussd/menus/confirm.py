@@ -33,21 +33,26 @@ from app.ussd.menus.services import Services, caller
 from app.ussd.states import Hop, Menu, Option, Secret, State, Step
 from app.wallet import intents, people
 
+SESSION_MOST_SECONDS = 3_600
+
 
 def find_repeat(hop: Hop[Services]) -> str:
     """Ask first when the same was paid a little while ago: a lost screen looks like no payment."""
+    return "bill.ready" if paid_before(hop) is None else "bill.repeat"
+
+
+def paid_before(hop: Hop[Services], besides_seconds: int = 0) -> PaymentView | None:
+    """The newest payment of just this within the market's time, and `besides_seconds` before."""
     person_id, agreed = caller(hop).id, quoted(hop)
-    since = hop.now - timedelta(seconds=hop.market.repeat_seconds)
-    view = hop.services.db.transact(lambda session: _same(session, person_id, agreed, since))
-    if view is None:
-        return "bill.ready"
-    hop.data["before"] = view.id.hex
-    return "bill.repeat"
+    since = hop.now - timedelta(seconds=hop.market.repeat_seconds + besides_seconds)
+    return hop.services.db.transact(lambda session: _same(session, person_id, agreed, since))
 
 
 def repeat_facts(hop: Hop[Services]) -> dict[str, object]:
-    before = uuid.UUID(hop.data["before"])
-    view = hop.services.db.transact(lambda session: payments.outcome(session, before))
+    """Found again, also by whoever comes back here later in a session that was continued."""
+    view = paid_before(hop, SESSION_MOST_SECONDS)
+    if view is None:
+        raise DomainError("intent_changed")
     return {
         "amount_minor": view.amount_minor,
         "customer_no": view.customer_no,
@@ -64,7 +69,10 @@ def review(hop: Hop[Services], *, anew: str) -> str:
 
 
 def get_ready(hop: Hop[Services], *, anew: str) -> str:
-    """The confirmation is shown next: what it shows is agreed to, and its time begins."""
+    """The confirmation is shown next: what it shows is agreed to, and its time begins.
+
+    The session has no room for the lines of a bill beside it.
+    """
     goes = _if_still_so(hop, "bill.confirm", anew)
     if goes == "bill.confirm":
         note_shown(hop, quoted(hop).fingerprint)

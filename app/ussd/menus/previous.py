@@ -39,7 +39,7 @@ def arrive(hop: Hop[Services]) -> Caller | None:
     person = start.arrive(hop)
     again = hop.data.get("again")
     if again and not _could_be_paid(catalogue.find(hop.market, again[0])[2]):
-        hop.data["again"] = None
+        hop.forget("again", "again_as")
     return person
 
 
@@ -66,6 +66,15 @@ def inquire(hop: Hop[Services]) -> str:
         }.get(error.code, "bill.down")
     hop.data["name"] = hop.name(customer.name)
     return "bill.phone" if hop.data.get("counter") else "bill.amount"
+
+
+def find_repeat(hop: Hop[Services]) -> str:
+    """The payment was kept, for the screen that tells of it."""
+    view = confirm.paid_before(hop)
+    if view is None:
+        return "bill.ready"
+    hop.data["before"] = view.id.hex
+    return "bill.repeat"
 
 
 def choose_movement(hop: Hop[Services], chosen: str | list[str]) -> str:
@@ -96,6 +105,7 @@ def _changed(states: dict[str, State[Any]]) -> dict[str, dict[str, Any]]:
             "run": inquire,
             "goes": ("bill.amount", "bill.phone", "bill.meter_unknown", "bill.slow", "bill.down"),
         },
+        "bill.repeated": {"run": find_repeat},
         "bill.phone": {"goes": ("bill.amount",)},
         "bill.go_on": {
             "run": partial(confirm.review, anew="bill.product"),

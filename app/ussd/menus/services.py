@@ -52,6 +52,11 @@ def acting_agent(hop: Hop[Services], session: Session) -> Agent:
     return agent
 
 
+def at_counter(hop: Hop[Services]) -> bool:
+    """Whether the agent on the phone acts for a customer, and not for their own wallet."""
+    return bool(hop.data.get("counter") or hop.data.get("walkin"))
+
+
 def recipient(hop: Hop[Services], person_id: UUID) -> Recipient:
     return Recipient(hop.msisdn, hop.language, person_id)
 

@@ -13,7 +13,6 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from app.billers import favourites, payments
-from app.billers.favourites import Favourite
 from app.billers.payments import PaymentView
 from app.text.width import clip
 from app.ussd.hop import NAME_MOST
@@ -27,6 +26,7 @@ from app.wallet.transfers import records
 from app.wallet.transfers.records import TransferView
 
 NEWS_FOR = timedelta(minutes=15)
+NAME_BYTES_MOST = 24  # a session holds little
 # What `arrive` puts into the session anew.
 FRESH = ("agent", "news", "again", "again_as", "saved", "reset", "state")
 OF_TRANSFERS = ("posted", "reversed", "code")
@@ -48,7 +48,10 @@ NEWS_KEYS = tuple(
 
 
 def arrive(hop: Hop[Services]) -> Caller | None:
-    """Everything that a first screen needs, in one transaction; None for an unknown number."""
+    """Everything that a first screen needs, in one transaction; None for an unknown number.
+
+    No screen says the caller's name and role, so the session has none.
+    """
     person = hop.services.db.transact(lambda session: _read(hop, session), name="arrive")
     if person is None:
         return None
@@ -56,7 +59,7 @@ def arrive(hop: Hop[Services]) -> Caller | None:
     if person.state == "invited":
         hop.data["name"], hop.data["invited"] = person.name, True
         return None
-    return Caller(id=person.id, name=clip(person.name, NAME_MOST), role=person.role)
+    return Caller(id=person.id, name="", role="")
 
 
 def _read(hop: Hop[Services], session: Session) -> Person | None:
@@ -65,28 +68,27 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
         return None
     if person.state == "invited":
         return person
-    hop.data["state"] = person.state
-    hop.data["reset"] = resets.open_request(session, person.id, hop.now) is not None
+    if resets.open_request(session, person.id, hop.now) is not None:
+        hop.data["reset"] = True
     if person.state != "active":
+        hop.data["state"] = person.state
         hop.left = None
         return person
-    hop.data["agent"] = _agent(session, person)
     if hop.left and "intent" in hop.left and intents.known(session, UUID(hop.left["intent"])):
         hop.left = None  # a PIN was on its way: what became of it is told, it is not asked again
-    news = _news(hop, session, person)
-    hop.data["news"] = news  # also None: a session that is continued brings its own old ones
     latest = payments.last_customers(session, person.id, market=hop.market, limit=1)
-    again = [latest[0].product_code, latest[0].customer_no] if latest else None
-    hop.data["again"] = again
-    _note_saved(hop, favourites.of_person(session, person.id))
+    again = (latest[0].product_code, latest[0].customer_no) if latest else None
+    saved = favourites.of_person(session, person.id)
+    names = {(one.product_code, one.customer_no): one.nickname for one in saved}
+    found = {
+        "agent": _agent(session, person),
+        "news": _news(hop, session, person),
+        "again": list(again) if again else None,
+        "again_as": names.get(again) if again else None,
+        "saved": bool(saved),
+    }
+    hop.data.update({name: value for name, value in found.items() if value})
     return person
-
-
-def _note_saved(hop: Hop[Services], saved: list[Favourite]) -> None:
-    """Whether there are saved numbers, and the name of the one to pay again."""
-    named = {(one.product_code, one.customer_no): one.nickname for one in saved}
-    hop.data["saved"] = bool(saved)
-    hop.data["again_as"] = named.get(tuple(hop.data["again"])) if hop.data["again"] else None
 
 
 def _agent(session: Session, person: Person) -> list[Any] | None:
@@ -94,7 +96,13 @@ def _agent(session: Session, person: Person) -> list[Any] | None:
     found = agents.of_person(session, person.id)
     if found is None or not agents.is_active(found):
         return None
-    return [found.code, clip(found.name, NAME_MOST), found.is_super, found.parent_id is not None]
+    return [found.code, _short(found.name), found.is_super, found.parent_id is not None]
+
+
+def _short(name: str) -> str:
+    """As much of a name as a session has room for, in whatever letters."""
+    fitting = (clip(name, most) for most in range(NAME_MOST, 1, -1))
+    return next(shown for shown in fitting if len(shown.encode()) <= NAME_BYTES_MOST)
 
 
 def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | None:

@@ -78,7 +78,7 @@ class Flow:
 
     def accept(self, hop: Hop[Services], chosen: Offer) -> str:
         """Another amount is another intent, at the price of now."""
-        hop.data["amount"], hop.data["intent"] = chosen.amount_minor, str(new_key())
+        hop.data["amount"], hop.data["intent"] = chosen.amount_minor, new_key().hex
         note_price(hop)
         return self.name("repeated")
 
@@ -115,7 +115,7 @@ class Flow:
 
     def begin(self, hop: Hop[Services]) -> str:
         """Where a movement starts whose amount is known: another intent, at the price of now."""
-        hop.data["intent"] = str(new_key())
+        hop.data["intent"] = new_key().hex
         note_price(hop)
         return self.name("ready")
 

@@ -199,8 +199,8 @@ def test_what_the_answer_to_an_advice_means(rules: Biller) -> None:
     asked = messages.advice(US, replace(ORDER, request=2))
     for code, outcome in (
         ("00", "paid"), ("05", "refused"), ("14", "refused"),
-        ("30", "unknown"), ("51", "unknown"), ("91", "unknown"), ("25", "unknown"), ("68", "unknown"),
-        ("94", "unknown"), ("96", "unknown"),
+        ("30", "unknown"), ("51", "unknown"), ("91", "unknown"), ("25", "unknown"),
+        ("68", "unknown"), ("94", "unknown"), ("96", "unknown"),
     ):  # fmt: skip
         said = answer_to(asked, code, f"1{TOKEN}")
         assert said["t"] == "0230"

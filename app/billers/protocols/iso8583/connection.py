@@ -33,6 +33,7 @@ from app.billers.protocols.iso8583.messages import Fields, Key, MessageError, Nu
 from app.telemetry import log
 
 CHUNK_BYTES = 16_384  # a whole TLS record: none stays behind where poll cannot see it
+UNTAKEN_BYTES = 32_768  # what waits in a deep buffer can no more be kept from leaving late
 STRAYS = Counter(
     "kibanda_biller_stray_answers_total", "Answers that nobody waited for any more", ["biller"]
 )
@@ -171,6 +172,7 @@ class Connection:
         sock = socket.create_connection((host, port), self._patience.connect_seconds)
         self._sock = sock
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNTAKEN_BYTES)
         sock.setblocking(False)
         if self._address.tls:
             context = ssl.create_default_context()
@@ -243,7 +245,7 @@ class Connection:
 
     def _take_network(self, answer: Fields) -> None:
         if answer.get("39") != messages.DONE:
-            raise LostError("sign_on_refused")
+            raise LostError("network_refused")
         self._network = None
         if not self._signed_on:
             self._signed_on = True

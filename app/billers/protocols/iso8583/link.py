@@ -92,11 +92,15 @@ class Link:
                 return self._connection
             if time.monotonic() < self._retry_at:
                 raise WireError("connect_failed")
-            self._connection = Connection(
-                self._biller, self._address, self._patience, self.numbers, self._ended
-            )
-            self._connection.start()
-            return self._connection
+            try:
+                connection = Connection(
+                    self._biller, self._address, self._patience, self.numbers, self._ended
+                )
+                connection.start()
+            except (OSError, RuntimeError) as error:  # no socket or no thread to be had
+                raise WireError("connect_failed") from error
+            self._connection = connection
+            return connection
 
     def _ended(self, stood: bool) -> None:
         with self._lock:

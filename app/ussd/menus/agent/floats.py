@@ -127,11 +127,11 @@ def refuse(hop: Hop[Services]) -> str:
 
 
 def grants(hop: Hop[Services]) -> bool:
-    return bool(hop.data["agent"] and hop.data["agent"][2])
+    return bool(hop.data.get("agent") and hop.data["agent"][2])
 
 
 def asks(hop: Hop[Services]) -> bool:
-    return bool(hop.data["agent"] and hop.data["agent"][3])
+    return bool(hop.data.get("agent") and hop.data["agent"][3])
 
 
 MOVE = Flow("float_move", offer_move, move, told_of_transfer, refusals=("own_code",))
