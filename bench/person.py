@@ -46,8 +46,9 @@ SCREENS = {
         "bands": "END Bills:\nto KES 100.00: KES 5.00\nto KES 1,000.00: KES 10.00\n"
         "to KES 10,000.00: KES 25.00\nto KES 50,000.00: KES 50.00\nTax is in the fee.",
         "old_pin": "CON Enter your PIN now\n0 Back 00 Home",
-        "categories": "CON Pay bill\nOr type first letters.\n1 Electricity\n2 Water\n3 School fees\n"
-        "4 Clinic\n5 Insurance\n6 TV\n7 Mobile data\n8 Government fees\n0 Back 00 Home",
+        "categories": "CON Pay bill\nOr type first letters.\n1 Electricity\n2 Water\n"
+        "3 School fees\n4 Clinic\n5 Insurance\n6 TV\n7 Mobile data\n8 Government fees\n"
+        "0 Back 00 Home",
         "products": "CON Pay bill\nOr type first letters.\n1 Stima token\n2 Stima bill\n"
         "3 Jiji token\n4 Jiji bill\n0 Back 00 Home",
         "meter": "CON Stima token. Enter:\nMeter number, 11 digits\n0 Back 00 Home",
@@ -83,8 +84,9 @@ SCREENS = {
         "bands": "END Bili:\nhadi KES 100.00: KES 5.00\nhadi KES 1,000.00: KES 10.00\n"
         "hadi KES 10,000.00: KES 25.00\nhadi KES 50,000.00: KES 50.00\nKodi imo ndani ya ada.",
         "old_pin": "CON Weka PIN yako ya sasa\n0 Rudi 00 Mwanzo",
-        "categories": "CON Lipa bili\nAu andika herufi za kwanza.\n1 Umeme\n2 Maji\n3 Ada ya shule\n"
-        "4 Kliniki\n5 Bima\n6 TV\n7 Data ya simu\n8 Ada za serikali\n0 Rudi 00 Mwanzo",
+        "categories": "CON Lipa bili\nAu andika herufi za kwanza.\n1 Umeme\n2 Maji\n"
+        "3 Ada ya shule\n4 Kliniki\n5 Bima\n6 TV\n7 Data ya simu\n8 Ada za serikali\n"
+        "0 Rudi 00 Mwanzo",
         "products": "CON Lipa bili\nAu andika herufi za kwanza.\n1 Stima token\n2 Stima bill\n"
         "3 Jiji token\n4 Jiji bill\n0 Rudi 00 Mwanzo",
         "meter": "CON Stima token. Weka:\nNamba ya mita, tarakimu 11\n0 Rudi 00 Mwanzo",
@@ -92,8 +94,8 @@ SCREENS = {
         "0 Rudi 00 Mwanzo",
         "slow": "END Stima token inachelewa sasa. Hakuna kilichokatwa. Tafadhali piga tena baada "
         "ya dakika chache. Msaada: 0711000999",
-        "confirm": "CON Lipa KES {amount}.00 kwa Stima token\nNamba {meter}\n{name}\nAda KES 10.00\n"
-        "Jumla KES {total}\nWeka PIN kulipa\n0 Rudi 00 Mwanzo",
+        "confirm": "CON Lipa KES {amount}.00 kwa Stima token\nNamba {meter}\n{name}\n"
+        "Ada KES 10.00\nJumla KES {total}\nWeka PIN kulipa\n0 Rudi 00 Mwanzo",
         "paid": "END Umelipa KES {amount}.00. Ada KES 10.00. Kumb <ref>\nTokeni <token>\n"
         "Namba {meter}",
         "progress": "END Malipo <ref> ya KES {amount}.00 yanashughulikiwa. Utapata SMS. "

@@ -55,7 +55,10 @@ def customer_number(product: Product, typed: str, region: str) -> str:
     """
     rules = product.customer
     if rules.kind == "phone":
-        return msisdn.local(msisdn.parse(typed, region))
+        phone = msisdn.local(msisdn.parse(typed, region))
+        if not rules.least <= len(phone) <= rules.most:
+            raise DomainError("msisdn_invalid")
+        return phone
     number = typed.replace(" ", "").replace("-", "").upper()
     if not (number.isascii() and (number.isalnum() if rules.letters else number.isdigit())):
         raise DomainError("customer_number_length", digits=digits(product))

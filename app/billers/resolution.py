@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.billers import breaker, models, settlement
+from app.billers import breaker, catalogue, models, settlement
 from app.billers import tokens as sts
 from app.billers.models import Payment, Resolution
 from app.billers.states import State
@@ -46,8 +46,9 @@ def propose(
     """Write down what became of a payment and how one knows; the proposal's id.
 
     Raises DomainError `payment_unknown`, `resolution_does_not_fit` with `state`,
-    `evidence_missing`, `token_invalid` (a sale has one, anything else none), `proposal_open`,
-    `staff_name_missing`.
+    `evidence_missing`, `token_invalid` (a sale of tokens has one to three, with `;` between them,
+    anything else none), `proposal_open`, `staff_name_missing`. Whether a sale needs a token is
+    looked at by `approve`.
     """
     maker = _staff_name(maker)
     payment = _locked(session, reference)
@@ -60,7 +61,7 @@ def propose(
         id=new_key(),
         payment_id=payment.id,
         outcome=decision,
-        tokens=_token_of(decision, token),
+        tokens=_tokens_of(decision, token),
         evidence=evidence.strip(),
         maker=maker,
         proposed_at=now,
@@ -78,7 +79,8 @@ def approve(
     """Let the open proposal take effect; the payment's state after it.
 
     Raises DomainError `payment_unknown`, `proposal_missing`, `same_person`, `staff_name_missing`,
-    `resolution_does_not_fit` (a late answer of the biller came first).
+    `resolution_does_not_fit` (a late answer of the biller came first), `token_invalid` (the product
+    sells tokens and the proposal has none, or the other way).
     """
     checker = _staff_name(checker)
     payment = _locked(session, reference)
@@ -89,6 +91,7 @@ def approve(
         raise DomainError("same_person")
     decision: Decision = proposal.outcome  # type: ignore[assignment]  # the column's CHECK
     _check_fit(payment, decision)
+    refuse_odd_tokens(market, payment.product, decision, proposal.tokens)
     proposal.checker, proposal.approved_at = checker, now
     session.flush()
     facts = {"decision": decision, "maker": proposal.maker, "checker": checker}
@@ -170,12 +173,20 @@ def _check_fit(payment: Payment, decision: Decision) -> None:
         raise DomainError("resolution_does_not_fit", state=payment.state, decision=decision)
 
 
-def _token_of(decision: Decision, token: str | None) -> list[str] | None:
-    if decision not in ("paid", "paid_late"):
-        if token:
-            raise DomainError("token_invalid")
-        return None
-    digits = sts.parse(token or "")
-    if digits is None:
+def refuse_odd_tokens(
+    market: Market, product: str, decision: Decision, tokens: Sequence[str] | None
+) -> None:
+    """A product that the market has no more may have sold either. Raises `token_invalid`."""
+    sells = {one.code: one.sells == "token" for one in catalogue.products(market)}.get(product)
+    if decision in ("paid", "paid_late") and sells is not None and sells != bool(tokens):
         raise DomainError("token_invalid")
-    return [digits]
+
+
+def _tokens_of(decision: Decision, written: str | None) -> list[str] | None:
+    sold = decision in ("paid", "paid_late")
+    if not written:
+        return [] if sold else None
+    tokens = sts.parse_all(written)
+    if not sold or tokens is None:
+        raise DomainError("token_invalid")
+    return list(tokens)

@@ -70,7 +70,7 @@ def _sent_table(sent: list[Sent], market: Market, now: datetime) -> str:
             "lines": one.lines,
             "total": money(one.total_minor),
             "state": one.state,
-            "age": _age(now - one.made_at),
+            "age": _age(max(now - one.made_at, timedelta())),
             "paid": one.paid,
             "given back": one.given_back,
             "open": one.open_lines,

@@ -69,15 +69,20 @@ def resolve() -> None:
 @click.argument("reference")
 @click.option("--outcome", required=True, type=click.Choice(list(resolution.FITS)))
 @click.option("--evidence", required=True, help="what the biller said, where, when, to whom")
-@click.option("--token", help="the token, when the biller sold one")
+@click.option("--token", help="the token, or up to three with ; between them")
 @with_appcontext
 @refusing
 def propose(reference: str, outcome: resolution.Decision, evidence: str, token: str | None) -> None:
     """Say what the biller did, with evidence; nothing moves yet."""
     parts = runtime()
     maker = acting(parts, *DECIDES).name
-    parts.db.transact(
-        lambda session: resolution.propose(
+
+    def work(session: Session) -> None:
+        view = payments.of_reference(session, reference)
+        if view is not None:  # at once, and not only when another person approves
+            told = [token] if token else []
+            resolution.refuse_odd_tokens(parts.market, view.product_code, outcome, told)
+        resolution.propose(
             session,
             reference,
             outcome,
@@ -86,7 +91,8 @@ def propose(reference: str, outcome: resolution.Decision, evidence: str, token: 
             maker=maker,
             now=datetime.now(UTC),
         )
-    )
+
+    parts.db.transact(work)
     click.echo(f"{reference}: {outcome} proposed by {maker}; another person must approve it.")
 
 

@@ -13,8 +13,8 @@
     clear                       all faults end
     replies 3                   how many replies were typed since the last dial
 
-`{token}`, `{ref}`, `{code}`, `{name}`, `{day}`, `{year}` and `{time}` stand for what differs from
-run to run. A `{ref}`, a `{token}` or a `{code}` that came by SMS must come again as it came first;
+`{token}`, `{ref}`, `{code}`, `{name}`, `{day}`, `{year}`, `{month}`, `{time}`, `{receipt}` and
+`{phone}` stand for what differs from run to run. A `{ref}`, a `{token}` or a `{code}` that came by SMS must come again as it came first;
 the next one is `{ref2}`, `{token2}`. In a reply `{pin}` is a PIN that nobody wrote down. Every
 other name, such as `{meter}`, is given by whoever plays the transcript.
 """
@@ -37,6 +37,9 @@ PATTERNS: Mapping[str, str] = {
     "time": r"\d\d:\d\d",
     "name": r"[A-Z .]+",
     "year": r"\d{4}",
+    "month": r"\d\d/\d{4}",
+    "receipt": r"[0-9A-Z-]{4,20}",
+    "phone": r"0\d{8,12}",
 }
 # These can be typed, and must come again as they came.
 REMEMBERED = frozenset({"ref", "token", "code"})

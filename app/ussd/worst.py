@@ -97,7 +97,7 @@ _hint = _of_products(lambda context, product: catalogue.hint(product, context.la
 
 def _line(context: Context) -> str:
     """A line of a list to choose what to pay from: a saved number, or a heading."""
-    saved = f"{'W' * NICKNAME_MOST} {_product(context)}"
+    saved = f"{'W' * NICKNAME_MOST}: {_product(context)}"
     return max(saved, _longest("menus.category.")(context), key=len)
 
 

@@ -117,8 +117,8 @@ CREATE TABLE settlement_orders (
 );
 CREATE INDEX settlement_orders_open ON settlement_orders (made_at) WHERE state = 'ordered';
 
--- The days that an order pays: the one that was asked for, and earlier ones of which the biller owes
--- us. Taken once, until the order is cancelled or its money comes back.
+-- The days that an order pays: the one that was asked for, and earlier ones of which the biller
+-- owes us. Taken once, until the order is cancelled or its money comes back.
 CREATE TABLE settlement_order_days (
     order_id         uuid NOT NULL REFERENCES settlement_orders (id),
     biller           text NOT NULL,

@@ -24,6 +24,7 @@ TEST_NUMBERS = {
 }
 TEST_PENDING_SECONDS = 1.0
 _NUMBER = re.compile(r"\+?[0-9A-Za-z][0-9A-Za-z/-]{1,18}[0-8A-Za-z]", re.ASCII)
+_PHONE = re.compile(r"\+?[0-9]{9,15}", re.ASCII)
 _PAID_UP = "08"
 _SCALES = {"ID": 100}  # of amounts, beside those of Kenya
 _PENALTY_PART = 20
@@ -79,6 +80,8 @@ class Customers:
     def exists(self, product: Product, customer_no: str) -> bool:
         if product.luhn:
             return meters.exists(customer_no)
+        if product.category == "data":
+            return _PHONE.fullmatch(customer_no) is not None
         return _NUMBER.fullmatch(customer_no) is not None
 
     def name(self, customer_no: str) -> str:

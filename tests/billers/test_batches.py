@@ -399,6 +399,24 @@ def test_killed_while_an_answer_takes_effect(school: School, database_url: str) 
     assert all(len(stage.steps(one)) == 3 for one in paid)
 
 
+def test_one_that_cannot_be_settled_keeps_no_other_open(school: School) -> None:
+    stage = school.stage
+    paid = [stage.pay() for _ in range(4)]
+    school.close()
+    (batch,) = school.ours()
+    hold = stage.run("SELECT hold_id FROM payments WHERE id = :i", i=paid[1].id)[0].hold_id
+    stage.db.transact(lambda s: ledger.release(s, hold, reason="by mistake", now=now()))
+    school.write(batch, *((one, "ACCEPTED", "R1") for one in paid))
+    with capture_logs() as logs:
+        assert school.read(lines_at_once=2) == 3
+    assert [line["event"] for line in logs] == ["payment_not_settled"]
+    assert [school.state(one) for one in paid] == ["captured", "sent", "captured", "captured"]
+    assert school.batches()[0].answered_at is None, "it is tried again, and rings again"
+    with capture_logs() as logs:
+        assert school.read() == 0
+    assert [line["event"] for line in logs] == ["payment_not_settled"]
+
+
 # ---- what an answer means: state, moves, SMS
 
 

@@ -55,8 +55,7 @@ def test_a_language_of_other_letters_keeps_them() -> None:
 def test_whatever_is_typed_a_name_fits(typed: str, wide: bool) -> None:
     try:
         name = favourites.nickname(typed, wide=wide)
-    except DomainError as error:
-        assert error.code == "nickname_invalid"
+    except DomainError:
         return
     assert 1 <= len(name) <= NICKNAME_MOST
     assert name == name.strip()

@@ -99,7 +99,6 @@ def test_a_ladder_of_refusals(stage: Stage, manual: PaymentView) -> None:
     assert proposed("returned") == "resolution_does_not_fit"
     assert proposed("paid_late") == "resolution_does_not_fit"
     assert proposed("refused", evidence="  ") == "evidence_missing"
-    assert proposed("paid") == "token_invalid"
     assert proposed("paid", token="99999999999999999999") == "token_invalid"
     assert proposed("refused", token=TOKEN) == "token_invalid"
     assert refusal(lambda: approve(stage, manual)) == "proposal_missing"
@@ -141,3 +140,16 @@ def test_the_database_wants_two_people_too(stage: Stage, manual: PaymentView) ->
         if reference == manual.reference
     ]
     assert (waiting.maker, waiting.outcome) == ("rose", "refused")
+
+
+def test_a_sale_of_tokens_needs_one_and_any_other_sale_none(
+    stage: Stage, manual: PaymentView
+) -> None:
+    propose(stage, manual, "paid")
+    assert refusal(lambda: approve(stage, manual)) == "token_invalid"
+    biller = stage.market.billers[stage.code]
+    service = biller.products[0].model_copy(update={"sells": "service"})
+    billers = {stage.code: biller.model_copy(update={"products": (service,)})}
+    stage.market = stage.market.model_copy(update={"billers": billers})
+    assert approve(stage, manual) == "captured"
+    assert stage.view(manual).tokens == ()

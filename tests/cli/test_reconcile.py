@@ -54,7 +54,7 @@ def test_a_day_from_the_file_to_what_is_paid(
     first, second, third = refs
     wrong = write(tmp_path / "wrong.csv", day, f"{first},500.00,{{day}},sold")
     told = said(office.run("reconcile", wrong, "--biller", "stima", by="asha"), code=1)
-    assert f"report_refused: Refused at wrong.csv:2: status 'sold' is not known." in told
+    assert "report_refused: Refused at wrong.csv:2: status 'sold' is not known." in told
     path = write(
         tmp_path / "stima.csv", day,
         f"{first},500.00,{{day}},Sukses", f"{second},480.00,{{day}},Sukses",
@@ -80,7 +80,9 @@ def test_a_day_from_the_file_to_what_is_paid(
     assert f"report_known: This very file came in before, as {reference}." in told
 
     listed = said(office.run("reconcile", "list", "--biller", "stima"))
-    assert re.search(rf"{reference}-1 .* 1 d .*different: amount .*500\.00 .*480\.00 .*open", listed)
+    assert re.search(
+        rf"{reference}-1 .* 1 d .*different: amount .*500\.00 .*480\.00 .*open", listed
+    )
     assert re.search(rf"{reference}-3 .*only ours: missing .*{third} .*open", listed)
     refusal(office.run("reconcile", "ask", f"{reference}-3", by="asha"), "exception_action")
     claimed = office.run("reconcile", "claim", f"{reference}-3", "--note", "mail 12", by="asha")
@@ -96,9 +98,7 @@ def test_a_day_from_the_file_to_what_is_paid(
     assert "0 findings" in said(office.run("verify"))
 
 
-def test_a_day_is_ordered_written_and_confirmed(
-    office: Office, day: date, tmp_path: Path
-) -> None:
+def test_a_day_is_ordered_written_and_confirmed(office: Office, day: date, tmp_path: Path) -> None:
     parts = office.app.extensions["kibanda"]
     noon = datetime(day.year, day.month, day.day, 12, tzinfo=ZONE)
 
@@ -142,8 +142,6 @@ def test_a_day_is_ordered_written_and_confirmed(
     done = said(office.run(*confirm, by="baraka"))
     assert done == f"{line}: settlement {reference}, biller stima\n"
     assert said(office.run("settlement", "list")) == "no orders on their way\n"
-    refusal(
-        office.run("settlement", "cancel", reference, *EVIDENCE, by="asha"), "order_state"
-    )
+    refusal(office.run("settlement", "cancel", reference, *EVIDENCE, by="asha"), "order_state")
     assert "nothing is due" not in said(office.run("settlement", "due", "--all"))
     assert "0 findings" in said(office.run("verify"))

@@ -94,7 +94,7 @@ def test_an_end_event_tells_the_way_through_the_menus(
             "bill.number",
             "bill.amount",
             "bill.confirm",
-        ],  # fmt: skip
+        ],
         "last_state": "bill.confirm",
         "language": "sw",
         "menu_version": runtime.engine.book.version,

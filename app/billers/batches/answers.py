@@ -10,12 +10,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Row, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.billers import settlement
@@ -30,8 +32,21 @@ from app.markets.model import Market
 from app.telemetry import log
 
 LINES_A_TRANSACTION = 50  # so many wallets are locked for a moment
+ROUND_SECONDS = 10.0
 REMEMBERED = timedelta(days=30)  # how long another answer to the same batch is told as wrong
 BATCHES_MOST = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """One batch whose answer may be there, in a round that ends at `deadline`."""
+
+    db: Database
+    market: Market
+    batch: Batch
+    now: datetime
+    lines_at_once: int
+    deadline: float
 
 
 def read_answers(
@@ -43,14 +58,15 @@ def read_answers(
     lines_at_once: int = LINES_A_TRANSACTION,
 ) -> int:
     """Let the answers that have come take effect; how many payments that settled."""
-    settled = 0
+    settled, deadline = 0, time.monotonic() + ROUND_SECONDS
     for code, wire in folders(wires):
         batches = db.transact(partial(_looked_for, code=code, now=now))
         names = {batch.name for batch in batches}
         wire.looked_at = {name: at for name, at in wire.looked_at.items() if name in names}
         for batch in batches:
+            take = Take(db, market, batch, now, lines_at_once, deadline)
             try:
-                settled += _read(db, market, wire, batch, now, lines_at_once)
+                settled += _read(wire, take)
             except Exception as error:  # noqa: BLE001 - the other batches have answers too
                 log.error(
                     "answer_not_read", biller=code, batch=batch.name,
@@ -70,50 +86,51 @@ def _looked_for(session: Session, code: str, now: datetime) -> Sequence[Batch]:
     return session.scalars(statement.order_by(*newest).limit(BATCHES_MOST)).all()
 
 
-def _read(
-    db: Database, market: Market, wire: DayFiles, batch: Batch, now: datetime, lines_at_once: int
-) -> int:
-    stamp = wire.answer_stamp(batch.name)
-    if stamp is None or wire.looked_at.get(batch.name) == stamp:
+def _read(wire: DayFiles, take: Take) -> int:
+    name = take.batch.name
+    stamp = wire.answer_stamp(name)
+    if stamp is None or wire.looked_at.get(name) == stamp:
         return 0
     try:
-        verdicts = _accepted(db, market, batch, wire.answer(batch.name))
+        verdicts = _accepted(take, wire.answer(name))
     except FileRefusedError as error:
         settlement.ALARMS.labels("answer_refused").inc()
         log.error(
-            "answer_refused", biller=batch.biller, file=wire.answer_path(batch.name).name,
+            "answer_refused", biller=take.batch.biller, file=wire.answer_path(name).name,
             line=error.line, reason=error.reason,
         )  # fmt: skip
-        wire.looked_at[batch.name] = stamp
+        wire.looked_at[name] = stamp
         return 0
-    settled, left = _settle_all(db, market, batch, verdicts, now, lines_at_once)
+    settled, left = _settle_all(take, verdicts)
     if not left:
-        _end(db, batch, now)
-        wire.looked_at[batch.name] = stamp
+        _end(take)
+        wire.looked_at[name] = stamp
     return settled
 
 
-def _accepted(db: Database, market: Market, batch: Batch, raw: bytes) -> list[Verdict]:
-    """What the one answer that counts says and may not have taken effect yet.
+def _accepted(take: Take, raw: bytes) -> list[Verdict]:
+    """What the one answer that counts says and has not taken effect yet.
 
     Raises FileRefusedError.
     """
-    sha256 = hashlib.sha256(raw).digest()
+    batch, sha256 = take.batch, hashlib.sha256(raw).digest()
     if batch.answer_sha256 not in (None, sha256):
         raise FileRefusedError(1, "other_answer")
     if batch.answered_at:
         return []
-    ours = db.transact(partial(_amounts, batch_id=batch.id))
-    verdicts = read_answer(raw, batch.head, ours, market.currency)
-    if not db.transact(partial(_keep, batch_id=batch.id, sha256=sha256), idempotent=True):
+    lines = take.db.transact(partial(_lines, batch_id=batch.id))
+    ours = {line.biller_ref: line.amount_minor for line in lines}
+    verdicts = read_answer(raw, batch.head, ours, take.market.currency)
+    keep = partial(_keep, batch_id=batch.id, sha256=sha256)
+    if not take.db.transact(keep, idempotent=True):
         raise FileRefusedError(1, "other_answer")
-    return verdicts
+    done = {line.biller_ref for line in lines if line.biller_txn}
+    return [verdict for verdict in verdicts if verdict.reference not in done]
 
 
-def _amounts(session: Session, batch_id: UUID) -> dict[str, int]:
-    statement = select(Payment.biller_ref, Payment.amount_minor)
-    rows = session.execute(statement.where(Payment.batch_id == batch_id))
-    return {row.biller_ref: row.amount_minor for row in rows}
+def _lines(session: Session, batch_id: UUID) -> Sequence[Row[str, int, str]]:
+    statement = select(Payment.biller_ref, Payment.amount_minor, Payment.biller_txn)
+    return session.execute(statement.where(Payment.batch_id == batch_id)).all()
 
 
 def _keep(session: Session, batch_id: UUID, sha256: bytes) -> bool:
@@ -123,37 +140,38 @@ def _keep(session: Session, batch_id: UUID, sha256: bytes) -> bool:
     return session.scalar(statement.returning(Batch.id)) is not None
 
 
-def _settle_all(
-    db: Database,
-    market: Market,
-    batch: Batch,
-    verdicts: Sequence[Verdict],
-    now: datetime,
-    lines_at_once: int,
-) -> tuple[int, int]:
-    """How many payments were settled, and how many could not be and must be tried again."""
+def _settle_all(take: Take, verdicts: Sequence[Verdict]) -> tuple[int, int]:
+    """How many payments were settled, and how many are left for the next round."""
     settled = left = 0
-    for start in range(0, len(verdicts), lines_at_once):
-        chunk = verdicts[start : start + lines_at_once]
+    for start in range(0, len(verdicts), take.lines_at_once):
+        if time.monotonic() >= take.deadline:
+            return settled, left + len(verdicts) - start
+        chunk = verdicts[start : start + take.lines_at_once]
         try:
-            settled += _settle(db, market, batch, chunk, now)
+            settled += _settle(take, chunk)
         except PostingRefusedError:
-            for one in chunk:
-                try:
-                    settled += _settle(db, market, batch, [one], now)
-                except PostingRefusedError:
-                    left += 1
-                    settlement.ALARMS.labels("not_settled").inc()
-                    log.error("payment_not_settled", batch=batch.name, exc_info=True)
+            found, broken = _settle_each(take, chunk)
+            settled, left = settled + found, left + broken
     return settled, left
 
 
-def _settle(
-    db: Database, market: Market, batch: Batch, verdicts: Sequence[Verdict], now: datetime
-) -> int:
+def _settle_each(take: Take, verdicts: Sequence[Verdict]) -> tuple[int, int]:
+    """The same, one by one: a payment that cannot be settled must not keep the others open."""
+    settled = broken = 0
+    for one in verdicts:
+        try:
+            settled += _settle(take, [one])
+        except PostingRefusedError:
+            broken += 1
+            settlement.ALARMS.labels("not_settled").inc()
+            log.error("payment_not_settled", batch=take.batch.name, exc_info=True)
+    return settled, broken
+
+
+def _settle(take: Take, verdicts: Sequence[Verdict]) -> int:
     said = {verdict.reference: verdict for verdict in verdicts}
-    work = partial(_record, market=market, batch=batch, said=said, now=now)
-    return db.transact(work, name="answer", idempotent=True)
+    work = partial(_record, market=take.market, batch=take.batch, said=said, now=take.now)
+    return take.db.transact(work, name="answer", idempotent=True)
 
 
 def _record(
@@ -175,10 +193,12 @@ def _record(
     return len(rows)
 
 
-def _end(db: Database, batch: Batch, now: datetime) -> None:
+def _end(take: Take) -> None:
     """All that the answer says has taken effect."""
+    batch = take.batch
     if batch.answered_at:
         return
     statement = update(Batch).where(Batch.id == batch.id, Batch.answered_at.is_(None))
-    db.transact(lambda session: session.execute(statement.values(answered_at=now)), idempotent=True)
+    ended = statement.values(answered_at=take.now)
+    take.db.transact(lambda session: session.execute(ended), idempotent=True)
     log.info("batch_answered", biller=batch.biller, batch=batch.name, lines=batch.lines)

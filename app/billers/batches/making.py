@@ -7,6 +7,7 @@ the file is written after that, out of the rows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -31,9 +32,10 @@ from app.telemetry import log
 from app.wallet import ledger
 from app.wallet.keys import new_key
 
-LINES_MOST = 10_000
+LINES_MOST = 5_000  # of one transaction, which must end in time on a slow machine too
 FILES_A_DAY = 99  # two digits of the name
 FILES_A_ROUND = 20
+ROUND_SECONDS = 10.0
 
 _SEND = text("""
     WITH sent AS (
@@ -82,8 +84,9 @@ def _close(
         # again before their time is over.
         raise NotADirectoryError("out")
     make = partial(_make, market=market, code=code, now=now, lines_most=lines_most)
-    for _ in range(FILES_A_ROUND):
-        if not db.transact(make, name="batch", idempotent=True):
+    deadline = time.monotonic() + ROUND_SECONDS
+    while db.transact(make, name="batch", idempotent=True):
+        if time.monotonic() >= deadline:
             break
     unwritten = db.transact(partial(_unwritten, code=code))
     for batch in unwritten:

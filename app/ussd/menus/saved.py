@@ -32,7 +32,7 @@ def _own(hop: Hop[Services]) -> list[Favourite]:
 
 def _line(hop: Hop[Services], one: Favourite) -> Item:
     product = catalogue.product_name(hop.market, one.product_code)
-    return Item(str(one.id), {"line": f"{_shown(hop, one.nickname)} {product}"})
+    return Item(str(one.id), {"line": f"{_shown(hop, one.nickname)}: {product}"})
 
 
 def _shown(hop: Hop[Services], nickname: str) -> str:

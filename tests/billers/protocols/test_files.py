@@ -28,6 +28,7 @@ from app.markets.billers import Biller
 from app.markets.model import Market
 from app.money import Currency
 from app.settings import BillerCredentials, Settings
+from sandbox.billers.batches import read_batch
 from tests.billers.stage import market_with
 
 KES, IDR = Currency("KES", 2), Currency("IDR", 0)
@@ -88,6 +89,14 @@ def test_our_file_to_the_byte() -> None:
     assert written(HEAD, PAYABLES[:1], IDR).splitlines()[1:] == [
         b"D,0198c0ffee01,100234,123450,GRACE KAMAU,FEES",
         b"T,1,123450",
+    ]
+
+
+def test_the_sandbox_reads_it_as_it_is_meant() -> None:
+    name, payments = read_batch(FILE.decode())
+    assert name == HEAD.name
+    assert [(one.ref, one.customer_no, int(one.amount * 100), one.sku) for one in payments] == [
+        (one.reference, one.customer_no, one.amount_minor, one.sku) for one in PAYABLES
     ]
 
 

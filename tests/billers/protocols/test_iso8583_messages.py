@@ -9,8 +9,8 @@ import pytest
 
 from app.billers.protocols.answers import Bill, InquiryError, Line, Order
 from app.billers.protocols.iso8583 import Iso8583, messages
-from app.billers.protocols.iso8583.link import address_of
 from app.billers.protocols.iso8583.messages import Fields, Numbers, Terminal
+from app.billers.protocols.iso8583.opening import address_of
 from app.markets.billers import Biller
 from app.markets.model import Market
 from app.money import Currency

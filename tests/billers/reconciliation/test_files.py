@@ -58,7 +58,8 @@ def read(text: str | bytes, told: Report, day: date | None = None) -> ReportFile
 
 def test_csv_with_everything() -> None:
     told = rules(
-        delimiter=";", decimal_mark=",", day_format="%d/%m/%Y %H:%M", trailer={"mark": "SUM", "count": 2, "total": 3},
+        delimiter=";", decimal_mark=",", day_format="%d/%m/%Y %H:%M",
+        trailer={"mark": "SUM", "count": 2, "total": 3},
         columns={"reference": "Our ref", "amount": "Value", "day": "When", "status": "State"},
     )  # fmt: skip
     text = (
@@ -86,29 +87,45 @@ def test_fixed_widths_with_header_and_trailer() -> None:
 
 WORDS = f"{HEAD}\nA,500.00,2026-11-25,OK\n"
 TRAILER = {"trailer": {"mark": "T", "count": 2, "total": 3}}
-REFUSED = {
+SHORT = FIXED | {"columns": None, "ignored": None}
+
+
+def cells(
+    reference: str = "B", amount: str = "1.00", day: str = "2026-11-25", is_: str = "OK"
+) -> str:
+    """A line after a right one."""
+    return f"{WORDS}{reference},{amount},{day},{is_}\n"
+
+
+# What is in the file, how its report differs, the line that is named, and the reason.
+REFUSED: dict[str, tuple[str | bytes, dict[str, Any], int, str]] = {
     "no header": ("", {}, 1, "the header has 0 columns 'ref'"),
     "a column twice": ("ref,ref,value,day,state\n", {}, 1, "the header has 2 columns 'ref'"),
     "too few cells": (WORDS + "B,1.00\n", {}, 3, "it has 2 cells instead of 4"),
     "an empty line": (WORDS + "\n", {}, 3, "it has 1 cells instead of 4"),
     "an open quote": (WORDS + '"B,1.00\n', {}, 3, "it is no CSV: unexpected end of data"),
-    "no reference": (WORDS + ",1.00,2026-11-25,OK\n", {}, 3, "reference '' is none"),
-    "a space in it": (WORDS + "B C,1.00,2026-11-25,OK\n", {}, 3, "reference 'B C' is none"),
-    "a backslash": (WORDS + "B\\N,1.00,2026-11-25,OK\n", {}, 3, "reference 'B\\\\N' is none"),
-    "no amount": (WORDS + "B,1.0.0,2026-11-25,OK\n", {}, 3, "amount '1.0.0' is no amount of KES"),
-    "a minus": (WORDS + "B,-1.00,2026-11-25,OK\n", {}, 3, "amount '-1.00' is no amount of KES"),
-    "three decimals": (WORDS + "B,1.005,2026-11-25,OK\n", {}, 3, "amount '1.005' is no amount of KES"),
-    "zero": (WORDS + "B,0.00,2026-11-25,OK\n", {}, 3, "amount is zero"),
-    "too large": (WORDS + "B,99999999999999,2026-11-25,OK\n", {}, 3, "amount '99999999999999' is no amount of KES"),
-    "no day": (WORDS + "B,1.00,25.11.2026,OK\n", {}, 3, "day '25.11.2026' is not written as %Y-%m-%d"),
-    "another word": (WORDS + "B,1.00,2026-11-25,ok\n", {}, 3, "status 'ok' is not known"),
+    "no reference": (cells(""), {}, 3, "reference '' is none"),
+    "a space in it": (cells("B C"), {}, 3, "reference 'B C' is none"),
+    "a backslash": (cells("B\\N"), {}, 3, "reference 'B\\\\N' is none"),
+    "no amount": (cells(amount="1.0.0"), {}, 3, "amount '1.0.0' is no amount of KES"),
+    "a minus": (cells(amount="-1.00"), {}, 3, "amount '-1.00' is no amount of KES"),
+    "three decimals": (cells(amount="1.005"), {}, 3, "amount '1.005' is no amount of KES"),
+    "zero": (cells(amount="0.00"), {}, 3, "amount is zero"),
+    "too large": (cells(amount="9" * 14), {}, 3, f"amount '{'9' * 14}' is no amount of KES"),
+    "no day": (cells(day="25.11.2026"), {}, 3, "day '25.11.2026' is not written as %Y-%m-%d"),
+    "another word": (cells(is_="ok"), {}, 3, "status 'ok' is not known"),
     "no text": (WORDS.encode() + b"\xff,1.00\n", {}, 3, "it is not UTF-8"),
     "a long line": (WORDS + "B" * 5000 + "\n", {}, 3, "it is longer than 4096 bytes"),
     "cut off": (WORDS, TRAILER, 2, "the trailer is missing: the file is cut off"),
-    "wrong count": (WORDS + "T,2,500.00\n", TRAILER, 3, "the trailer counts '2' lines; there are 1"),
-    "wrong total": (WORDS + "T,1,500.01\n", TRAILER, 3, "the trailer's total is '500.01'; the lines sum to KES 500.00"),
+    "wrong count": (
+        WORDS + "T,2,500.00\n", TRAILER, 3, "the trailer counts '2' lines; there are 1",
+    ),
+    "wrong total": (
+        WORDS + "T,1,500.01\n", TRAILER, 3,
+        "the trailer's total is '500.01'; the lines sum to KES 500.00",
+    ),
     "after the end": (WORDS + "T,1,500.00\nB\n", TRAILER, 4, "a line after the trailer"),
-    "a short line": ("H\nDREF\n", FIXED | {"columns": None, "ignored": None}, 2, "it has 4 characters, not 34"),
+    "a short line": ("H\nDREF\n", SHORT, 2, "it has 4 characters, not 34"),
 }  # fmt: skip
 
 

@@ -66,9 +66,7 @@ def expected(ours: dict[str, PaymentRow], theirs: list[Told]) -> tuple[int, Coun
     left: dict[str, list[tuple[int, int]]] = defaultdict(list)  # what stays sold, in order
     undone: set[tuple[str, int]] = set()
     for key in {(one.reference, one.amount) for one in theirs}:
-        sold = [
-            at for at, one in enumerate(theirs) if one[:2] == key and one.status == "OK"
-        ]
+        sold = [at for at, one in enumerate(theirs) if one[:2] == key and one.status == "OK"]
         back = sum(one[:2] == key and one.status == "REV" for one in theirs)
         left[key[0]] += [(at, key[1]) for at in sold[back:]]
         if back > len(sold):

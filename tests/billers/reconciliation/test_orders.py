@@ -74,9 +74,7 @@ class Bank:
     def confirm(self, line_id: str, checker: str = CHECKER) -> matching.Confirmed:
         shown = self.desk.run(lambda s: matching.proposal(s, line_id))
         return self.desk.run(
-            lambda s: matching.confirm(
-                s, self.desk.market, shown, checker=checker, now=self.now
-            )
+            lambda s: matching.confirm(s, self.desk.market, shown, checker=checker, now=self.now)
         )
 
     def cancel(self, order: SettlementOrder) -> str:
@@ -321,7 +319,9 @@ def test_the_banks_file_reads_back_and_sums(bank: Bank) -> None:
     assert [(one.text, one.get("Ccy")) for one in amounts if one is not None] == [
         ("500.05", "KES"), ("1200.00", "KES"),
     ]  # fmt: skip
-    assert [one.findtext("PmtId/EndToEndId") for one in transfers] == [one.reference for one in made]
+    assert [one.findtext("PmtId/EndToEndId") for one in transfers] == [
+        one.reference for one in made
+    ]
     assert [one.tag for one in transfers[0]] == [
         "PmtId", "Amt", "CdtrAgt", "Cdtr", "CdtrAcct", "RmtInf",
     ]  # fmt: skip

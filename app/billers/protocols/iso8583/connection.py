@@ -30,31 +30,14 @@ from app.billers.protocols.http import WireError
 from app.billers.protocols.iso8583 import messages
 from app.billers.protocols.iso8583.frames import FrameError, Frames, framed
 from app.billers.protocols.iso8583.messages import Fields, Key, MessageError, Numbers
+from app.billers.protocols.iso8583.opening import Address, LostError, opened
 from app.telemetry import log
 
 CHUNK_BYTES = 16_384  # a whole TLS record: none stays behind where poll cannot see it
-UNTAKEN_BYTES = 32_768  # what waits in a deep buffer can no more be kept from leaving late
 STRAYS = Counter(
     "kibanda_biller_stray_answers_total", "Answers that nobody waited for any more", ["biller"]
 )
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class LostError(Exception):
-    """This connection is of no use any more; `cause` is a constant name."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a switch listens."""
-
-    host: str
-    port: int
-    tls: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +139,8 @@ class Connection:
     def _run(self) -> None:
         cause = "broken"
         try:
-            self._open()
-            self._serve()
+            self._sock = opened(self._address, self._patience.connect_seconds)
+            self._serve(self._sock)
             cause = "closed"
         except (LostError, FrameError, MessageError, OSError) as error:
             cause = error.cause if isinstance(error, LostError) else type(error).__name__
@@ -166,36 +149,21 @@ class Connection:
         finally:
             self._end(cause)
 
-    def _open(self) -> None:
-        deadline = time.monotonic() + self._patience.connect_seconds
-        host, port = self._address.host, self._address.port
-        sock = socket.create_connection((host, port), self._patience.connect_seconds)
-        self._sock = sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, UNTAKEN_BYTES)
-        sock.setblocking(False)
-        if self._address.tls:
-            context = ssl.create_default_context()
-            wrapped = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-            self._sock = wrapped
-            _shake_hands(wrapped, deadline)
-
-    def _serve(self) -> None:
-        assert self._sock is not None, "an open connection has a socket"
+    def _serve(self, sock: socket.socket) -> None:
         poll = select.poll()
         poll.register(self._ear, select.POLLIN)
         self._heard_at = time.monotonic()
         self._ask(messages.SIGN_ON)
-        self._write(self._sock)
+        self._write(sock)
         while not self._closing:
-            poll.register(self._sock, select.POLLIN | (select.POLLOUT if self._out else 0))
+            poll.register(sock, select.POLLIN | (select.POLLOUT if self._out else 0))
             poll.poll(max(0.0, self._next_look() - time.monotonic()) * 1000 + 1)
             with contextlib.suppress(BlockingIOError):
                 self._ear.recv(4096)
-            self._read(self._sock)
-            self._write(self._sock)
+            self._read(sock)
+            self._write(sock)
             self._lose_patience()
-        self._sign_off(self._sock)
+        self._sign_off(sock)
 
     def _sign_off(self, sock: socket.socket) -> None:
         """As far as it can be said without waiting."""
@@ -310,18 +278,3 @@ class Connection:
         for call in calls:
             call.failure = "connection_lost" if self._signed_on else "connect_failed"
             call.ended.set()
-
-
-def _shake_hands(sock: ssl.SSLSocket, deadline: float) -> None:
-    poll = select.poll()
-    while True:
-        try:
-            sock.do_handshake()
-            return
-        except ssl.SSLWantReadError:
-            poll.register(sock, select.POLLIN)
-        except ssl.SSLWantWriteError:
-            poll.register(sock, select.POLLOUT)
-        left = deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            raise LostError("handshake_unfinished")

@@ -23,8 +23,9 @@ from app.billers.protocols.answers import (
     WebhookError,
 )
 from app.billers.protocols.iso8583 import messages
-from app.billers.protocols.iso8583.link import Link, address_of
+from app.billers.protocols.iso8583.link import Link
 from app.billers.protocols.iso8583.messages import Fields, Terminal
+from app.billers.protocols.iso8583.opening import address_of
 from app.markets.billers import Biller, Product
 from app.money import Currency
 from app.settings import BillerCredentials

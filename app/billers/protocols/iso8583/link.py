@@ -11,17 +11,12 @@ import atexit
 import os
 import threading
 import time
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from app.billers.protocols.http import WireError
-from app.billers.protocols.iso8583.connection import (
-    Address,
-    Call,
-    Connection,
-    Patience,
-)
+from app.billers.protocols.iso8583.connection import Call, Connection, Patience
 from app.billers.protocols.iso8583.messages import Fields, MessageError, Numbers
+from app.billers.protocols.iso8583.opening import Address
 
 GOODBYE_SECONDS = 0.5
 
@@ -112,14 +107,6 @@ class Link:
 
 
 _LINKS: WeakSet[Link] = WeakSet()
-
-
-def address_of(url: str) -> Address:
-    """Host and port of `tls://host:port` or `tcp://host:port`. Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("tls", "tcp") or not parts.hostname or parts.port is None:
-        raise ValueError("the url of an ISO 8583 biller is tls://host:port")
-    return Address(parts.hostname, parts.port, parts.scheme == "tls")
 
 
 def _forget_all() -> None:

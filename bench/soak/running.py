@@ -1,0 +1,189 @@
+"""The system around a soak: it is started, paid into at the workers' pace, and brought to rest."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.bell import JOB_TIMEOUT_SECONDS, PAYMENTS
+from app.cli.demo import DemoPerson, add
+from app.factory import build_runtime
+from app.runtime import Runtime
+from app.settings import Settings
+from app.wallet import people
+from app.wallet.people import Person
+from bench.soak import judging, purchases
+from bench.soak.judging import Seconds, Verdict
+from bench.soak.paying import Payer
+from bench.soak.purchases import Purchase
+from launcher.servers import temporary_servers
+from sandbox.billers.accounts import from_billers
+from sandbox.billers.kinds import kinds_of
+from tests import quick_market
+from tests.people import fresh_msisdn
+from tests.servers import migrate
+from tests.world import World, wait_for
+
+PAYERS_AT_ONCE = 4
+AT_ONCE = 100  # payments between two looks at how far the workers are
+HELD_MOST = 60
+PURCHASES_A_PERSON = 50
+BALANCE_MINOR = 20_000_000
+DRAINED_SECONDS = 300.0
+_HELD = text("SELECT count(*) FROM payments WHERE state = 'held' AND NOT biller = ANY (:by_file)")
+_MOVING = text("""
+    SELECT (SELECT count(*) FROM payments WHERE state IN ('held', 'sent', 'unknown'))
+         + (SELECT count(*) FROM messages WHERE state IN ('due', 'sending'))
+""")
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where a soak has its database and its Redis, which are its own."""
+
+    app_url: str
+    owner_url: str
+    redis_url: str
+
+
+@dataclass
+class Soak:
+    """A running soak."""
+
+    world: World
+    parts: Runtime
+    doubt_seconds: int
+    by_file: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        billers = self.parts.market.billers
+        self.by_file = [code for code, rules in billers.items() if rules.family == "file"]
+
+    def kinds(self) -> dict[str, dict[str, object]]:
+        """What each biller of the sandbox can be told to do."""
+        told = from_billers(self.world.environment["SANDBOX_BILLERS"])
+        return {code: dict(kinds_of(account)) for code, account in told.items()}
+
+    def count(self, query: object, **values: object) -> int:
+        def read(session: Session) -> int:
+            return int(session.scalar(query, values) or 0)  # type: ignore[call-overload]
+
+        return self.parts.db.transact(read)
+
+    def held(self) -> int:
+        """Confirmed, and not yet sent to a biller that is called."""
+        return self.count(_HELD, by_file=self.by_file)
+
+    def is_at_rest(self) -> bool:
+        return self.count(_MOVING) == 0
+
+    def keep_house(self) -> None:
+        """What the schedule rings every half minute, now: the workers do it."""
+        with Redis.from_url(self.world.redis_url) as redis:
+            queue = Queue(PAYMENTS, connection=redis, serializer=JSONSerializer)
+            queue.enqueue("workers.jobs.keep_house", job_timeout=JOB_TIMEOUT_SECONDS, result_ttl=0)
+
+
+def run(payments: int = 10_000, seed: int | None = None) -> int:
+    """Print sales a second, seconds to the outcome by biller, and everything that is wrong."""
+    with temporary_servers() as servers, tempfile.TemporaryDirectory() as folder:
+        urls = Servers(servers.url("kibanda_app"), servers.url("kibanda_owner"), servers.redis_url)
+        migrate(urls.owner_url)
+        verdict = play(Path(folder), urls, payments, seed, doubt_seconds=60)
+    for line in verdict.lines:
+        print(line, flush=True)
+    return 1 if verdict.faults else 0
+
+
+def play(
+    folder: Path, servers: Servers, payments: int, seed: int | None, *, doubt_seconds: int
+) -> Verdict:
+    """Buy so much, let all come to rest, and judge. `doubt_seconds`: until staff must decide."""
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    dice = random.Random(seed)
+    with _soaking(folder, servers, payments, doubt_seconds) as soak:
+        bought = purchases.draw(soak.parts.market, soak.kinds(), payments, dice)
+        for code in soak.by_file:
+            fault = purchases.draw_fault(soak.kinds()[code], dice)
+            soak.world.fault(f"biller:{code}", fault.kind, times=1, seconds=1)
+        began = time.monotonic()
+        _pay_all(soak, bought)
+        paying = time.monotonic() - began
+        _rest(soak)
+        seconds = Seconds(paying, time.monotonic() - began)
+        return judging.judge(soak.world, soak.parts, bought, seed=seed, seconds=seconds)
+
+
+@contextmanager
+def _soaking(folder: Path, servers: Servers, payments: int, doubt_seconds: int) -> Iterator[Soak]:
+    files_leave_at = datetime.now(UTC) + timedelta(seconds=20 + payments / 500)
+    market = quick_market.write(folder, doubt_seconds=doubt_seconds, files_leave_at=files_leave_at)
+    world = World(folder, servers.app_url, servers.owner_url, servers.redis_url, market=str(market))
+    parts = build_runtime(
+        Settings.model_validate(
+            {
+                "database_url": servers.app_url,
+                "redis_url": servers.redis_url,
+                "kibanda_market": str(market),
+                "biller_credentials": json.loads(world.environment["BILLER_CREDENTIALS"]),
+            }
+        )
+    )
+    world.start()
+    try:
+        world.wait_ready()
+        yield Soak(world, parts, doubt_seconds)
+    finally:
+        world.stop()
+        parts.db.dispose()
+
+
+def _pay_all(soak: Soak, bought: Sequence[Purchase]) -> None:
+    payer = Payer(soak.parts, soak.world, _people(soak.parts, len(bought)))
+    numbered = list(enumerate(bought))
+    with ThreadPoolExecutor(PAYERS_AT_ONCE) as pool:
+        for start in range(0, len(numbered), AT_ONCE):
+            these = numbered[start : start + AT_ONCE]
+            list(pool.map(lambda pair: payer.pay(*pair), these))
+            wait_for(lambda: soak.held() <= HELD_MOST, DRAINED_SECONDS, "the workers")
+        wait_for(lambda: soak.held() == 0, DRAINED_SECONDS, "the workers")
+
+
+def _people(parts: Runtime, purchases_made: int) -> list[Person]:
+    """Enough of them that nobody meets a limit; they read English, as the judge does."""
+    made = []
+    for _ in range(max(8, purchases_made // PURCHASES_A_PERSON)):
+        who = DemoPerson(fresh_msisdn(), "Amina Wanjiru", "en", "customer", BALANCE_MINOR)
+        add(parts.db, parts.pins, parts.market, who, datetime.now(UTC))
+        made.append(_found(parts, who.msisdn))
+    return made
+
+
+def _found(parts: Runtime, msisdn: str) -> Person:
+    person = parts.db.transact(lambda session: people.find(session, msisdn))
+    assert person
+    return person
+
+
+def _rest(soak: Soak) -> None:
+    """Until nothing moves, the sandbox behaving again."""
+    soak.world.clear_faults()
+    deadline = time.monotonic() + soak.doubt_seconds + 120
+    while not soak.is_at_rest():
+        assert time.monotonic() < deadline, "something is still on its way"
+        soak.keep_house()
+        time.sleep(1)
