@@ -54,7 +54,7 @@ SENTENCES = {
     "evidence_missing": "Say how you know: who said what, where, when, in {least} to {most} signs.",
     "exception_action": "This exception cannot be handled by {action}; what fits: {fitting}.",
     "exception_amounts": "The amounts differ; settle that with the biller first.",
-    "exception_changed": "It is about another amount by now; look again, then propose anew.",
+    "exception_changed": "It has changed since; `reconcile list` says what it is now.",
     "exception_done": "This exception has ended: {outcome}.",
     "exception_unknown": "There is no such exception; `reconcile list` shows those that wait.",
     "insufficient_funds": "There is not enough: {total} needed, {available} there; nothing moved.",

@@ -26,12 +26,14 @@ from app.billers.reconciliation import exceptions, write_offs
 from app.billers.reconciliation.exceptions import Found, ReportException
 from app.billers.reconciliation.write_offs import Effect
 from app.billers.resolution import EVIDENCE_LEAST, EVIDENCE_MOST
+from app.billers.settlement import UNDECIDED
 from app.billers.states import State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
 
 Action = Literal["ask", "captured", "returned", "claim", "write_off", "close"]
+OWED = (State.CAPTURED, State.PAID_LATE)
 ACTIONS: dict[tuple[str, str], tuple[Action, ...]] = {
     ("only_ours", "missing"): ("claim", "returned", "write_off", "close"),
     ("only_ours", "taken_back"): ("claim", "returned", "close"),
@@ -52,8 +54,9 @@ ACTIONS: dict[tuple[str, str], tuple[Action, ...]] = {
 def ask(session: Session, name: str, now: datetime) -> str:
     """Let a worker ask the biller now; the payment's reference.
 
-    Raises DomainError `exception_unknown`, `exception_done`, `exception_action`, `payment_manual`
-    (nobody asks any more: staff decide).
+    Raises DomainError `exception_unknown`, `exception_done`, `exception_action`,
+    `exception_changed` (its payment was decided since), `payment_manual` (nobody asks any more:
+    staff decide).
     """
     _, one = _fitting(session, name, "ask")
     payment = _payment(session, one)
@@ -124,8 +127,7 @@ def write_off(
 ) -> Effect:
     """Post an approved write-off, and end the exception.
 
-    Raises as `about_write_off`, and DomainError `operator_funds_short`, `exception_changed` (it is
-    about another amount than was approved).
+    Raises as `about_write_off`, and DomainError `operator_funds_short`.
     """
     (_, one), effect = about_write_off(session, name)
     if effect.amount_minor != amount_minor:
@@ -147,12 +149,24 @@ def close(session: Session, name: str, case_id: UUID, now: datetime) -> None:
 
 
 def _fitting(session: Session, name: str, action: Action) -> Found:
-    """The exception, locked, if this can be done about it; what has ended by itself is first."""
+    """The exception, locked with its payment, if this can still be done about it."""
     found = exceptions.locked(session, name)
-    fitting = ACTIONS[found[1].kind, found[1].why]
+    one = found[1]
+    fitting = ACTIONS[one.kind, one.why]
     if action not in fitting:
         raise DomainError("exception_action", action=action, fitting=", ".join(fitting))
+    if one.payment_id and _payment(session, one).state not in _states(one):
+        raise DomainError("exception_changed")
     return found
+
+
+def _states(one: ReportException) -> tuple[State, ...]:
+    """In which of them its payment still is what the exception says."""
+    if one.kind in ("only_ours", "different"):
+        return OWED
+    if one.kind == "only_theirs":
+        return UNDECIDED if one.why == "undecided" else (State(one.why),)
+    return tuple(State)
 
 
 def _payment(session: Session, one: ReportException) -> Payment:

@@ -88,6 +88,16 @@ def test_the_operator_must_have_it(desk: Desk) -> None:
     assert desk.outcomes() == {"A": None}
 
 
+def test_what_was_decided_since_is_not_written_off(desk: Desk) -> None:
+    """Else the biller's money would go to suspense and to the operator."""
+    one = PaymentRow("A", 50_000)
+    desk.have(one)
+    case = desk.propose("report_write_off", about(only(desk)))
+    desk.set_state(one, "returned")
+    assert refusal(lambda: desk.approve(case))[0] == "exception_changed"
+    assert desk.outcomes() == {"A": None}
+
+
 def test_maker_and_checker_are_two(desk: Desk) -> None:
     desk.have(PaymentRow("A", 50_000))
     case = desk.propose("report_write_off", about(only(desk)))
