@@ -66,7 +66,8 @@ _CLAIM = text("""
     ), again AS (
         UPDATE payments p SET
             requests = requests + 1, fence = fence + 1, send_again = false,
-            reversing_at = CASE WHEN :reverse THEN coalesce(reversing_at, clock_timestamp()) END,
+            reversing_at = CASE WHEN :reverse THEN coalesce(reversing_at, clock_timestamp())
+                ELSE reversing_at END,
             lease_until = clock_timestamp() + make_interval(secs => :lease),
             due_at = clock_timestamp() + make_interval(secs => :lease)
         WHERE id = ANY (:asked) AND state IN ('sent', 'unknown')
