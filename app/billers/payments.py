@@ -34,7 +34,8 @@ INTENT_KIND = "bill_payment"
 class PaymentView:
     """What a channel or the command line may show of a payment; amounts in minor units.
 
-    `customer_msisdn` is of a payment at an agent's counter.
+    `customer_msisdn` is of a payment at an agent's counter; `refunded_at` of one whose biller took the
+    sale back.
     """
 
     id: UUID
@@ -52,6 +53,7 @@ class PaymentView:
     receipt_no: str
     agent_id: UUID | None
     customer_msisdn: str | None
+    refunded_at: datetime | None
 
     @property
     def total_minor(self) -> int:
@@ -305,7 +307,7 @@ _SHOWN: Select[*tuple[Any, ...]] = select(
     Payment.id, Payment.reference, Payment.biller_ref, Payment.state, Payment.product,
     Payment.customer_no, Payment.customer_name, Payment.amount_minor, Payment.fee_minor,
     Payment.tokens, Payment.created_at, Payment.settled_at, Payment.receipt_no,
-    Payment.agent_id, Payment.customer_msisdn,
+    Payment.agent_id, Payment.customer_msisdn, Payment.refunded_at,
 )  # fmt: skip
 
 

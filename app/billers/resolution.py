@@ -102,7 +102,7 @@ def approve(
         case "refused":
             settlement.release(session, market, payment, now=now, facts=facts)
         case "returned":
-            settlement.returned(session, payment, now=now, facts=facts)
+            settlement.returned(session, market, payment, now=now, facts=facts)
     return State(payment.state)
 
 

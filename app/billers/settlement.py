@@ -69,7 +69,7 @@ def record(session: Session, market: Market, claim: Claim, answer: Answer, now: 
     elif refused and current and payment.state in (State.SENT, State.UNKNOWN):
         release(session, market, payment, now=now, facts=facts)
     elif answer.outcome is Outcome.REFUSED and current and payment.state == State.CAPTURED:
-        returned(session, payment, now=now, facts=facts)
+        returned(session, market, payment, now=now, facts=facts)
     elif current and payment.state in (State.SENT, State.UNKNOWN):
         absent = answer.outcome is Outcome.ABSENT
         _ask_later(session, market, payment, absent=absent, now=now, facts=facts)
@@ -169,12 +169,13 @@ def paid_late(
 
 
 def returned(
-    session: Session, payment: Payment, *, now: datetime, facts: Mapping[str, Any]
+    session: Session, market: Market, payment: Payment, *, now: datetime, facts: Mapping[str, Any]
 ) -> None:
-    """The biller took a sale back: what we owed it waits in suspense for a decision."""
+    """The biller took a sale back: what we owed it waits in suspense for a decision (`refunds`)."""
     _between_house_accounts(session, payment, "returned", now)
     models.shift(session, payment, State.RETURNED, "returned", now=now, facts=facts)
     _alarm("returned", payment)
+    telling.tell(session, market, payment, "payment_returned", now)
 
 
 def to_manual(session: Session, market: Market, payment: Payment, *, now: datetime) -> None:

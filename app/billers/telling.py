@@ -24,6 +24,8 @@ TO_AGENT = {
     "payment_cancelled": "bill_cancelled_by_you",
     "payment_manual": "bill_manual_by_you",
     "payment_waiting": "bill_waiting_by_you",
+    "payment_returned": "bill_returned_by_you",
+    "payment_refunded": "bill_refunded_by_you",
 }
 TO_CUSTOMER = {
     "payment_accepted": "bill_accepted_for_you",
@@ -32,6 +34,8 @@ TO_CUSTOMER = {
     "payment_cancelled": "bill_not_paid_for_you",
     "payment_manual": "bill_manual_for_you",
     "payment_waiting": "bill_waiting_for_you",
+    "payment_returned": "bill_returned_for_you",
+    "payment_refunded": "bill_refunded_for_you",
 }
 
 

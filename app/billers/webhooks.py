@@ -44,7 +44,7 @@ def heard(
         settlement.remember(payment, answer)
         settlement.paid(session, market, payment, answer.tokens, now=now, facts=facts)
     elif outcome is Outcome.REFUSED and payment.state == State.CAPTURED:
-        settlement.returned(session, payment, now=now, facts=facts)
+        settlement.returned(session, market, payment, now=now, facts=facts)
     else:
         _hasten(session, payment, now, facts)
     return State(payment.state)

@@ -1,4 +1,4 @@
-"""`payment show`, `payment resolve propose|approve|withdraw` and `biller pause|resume`."""
+"""`payment show`, `payment resolve|refund propose|approve|withdraw` and `biller pause|resume`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from sqlalchemy.orm import Session
 from app.billers import payments, resolution
 from app.billers.payments import PaymentView
 from app.cli.acting import acting
+from app.cli.acting import propose as propose_case
 from app.cli.output import happenings_table, refusing, runtime
 from app.errors import DomainError
 from app.markets import Market
-from app.staff import movements, payment_facts, timeline
+from app.staff import cases, decisions, movements, payment_cases, payment_facts, timeline
 from app.staff.accounts import Role
+from app.staff.cases import Case
 from app.staff.payment_facts import Fact
 from app.staff.timeline import Happening
+from app.wallet.references import written
 
 DECIDES: tuple[Role, ...] = ("finance", "supervisor")
 
@@ -124,6 +127,62 @@ def withdraw(reference: str) -> None:
         lambda session: resolution.withdraw(session, reference, by=by, now=datetime.now(UTC))
     )
     click.echo(f"{reference}: proposal withdrawn")
+
+
+@payment.group("refund")
+def refund() -> None:
+    """Give a payer the money back whose sale the biller took back: one proposes, another approves."""
+
+
+@refund.command("propose")
+@click.argument("reference")
+@click.option("--evidence", required=True, help="what the biller said, where, when, to whom")
+@with_appcontext
+@refusing
+def propose_refund(reference: str, evidence: str) -> None:
+    """Propose that amount and fee go back to the payer; nothing moves yet."""
+    propose_case(
+        payment_cases.REFUND,
+        evidence,
+        lambda session: payment_cases.about_refund(session, reference),
+    )
+
+
+@refund.command("approve")
+@click.argument("reference")
+@with_appcontext
+@refusing
+def approve_refund(reference: str) -> None:
+    """Approve another's proposal; the payer has the money at once."""
+    parts = runtime()
+    checker, now = acting(parts, *cases.ROLES[payment_cases.REFUND]), datetime.now(UTC)
+
+    def carry_out(session: Session, approved: Case) -> str:
+        return decisions.carry_out(session, parts.market, approved, checker, now)
+
+    def work(session: Session) -> str:
+        case = payment_cases.open_refund(session, reference)
+        return cases.approve(session, case, checker, now, carry_out)
+
+    done = parts.db.transact(work)
+    click.echo(f"{written(reference)}: {done}")
+
+
+@refund.command("withdraw")
+@click.argument("reference")
+@with_appcontext
+@refusing
+def withdraw_refund(reference: str) -> None:
+    """Take your own proposal back; nothing moves."""
+    parts = runtime()
+    maker = acting(parts, *cases.ROLES[payment_cases.REFUND])
+
+    def work(session: Session) -> None:
+        case = payment_cases.open_refund(session, reference)
+        cases.withdraw(session, case, maker, datetime.now(UTC))
+
+    parts.db.transact(work)
+    click.echo(f"{written(reference)}: proposal withdrawn")
 
 
 @click.group("biller")

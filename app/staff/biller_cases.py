@@ -23,9 +23,8 @@ def about_write_off(session: Session, name: str) -> Proposal:
 
 
 def write_off(session: Session, market: Market, case: Case, _checker: Staff, now: datetime) -> str:
-    effect = acting.write_off(
-        session, market, case.subject, case.facts["amount_minor"], case.id, now
-    )
+    amount_minor, debit = case.facts["amount_minor"], case.facts["from"]
+    effect = acting.write_off(session, market, case.subject, amount_minor, debit, case.id, now)
     written = market.currency.format(effect.amount_minor)
     return f"{written} went from {effect.debit} to {effect.credit}"
 

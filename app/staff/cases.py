@@ -49,6 +49,7 @@ ROLES: dict[str, tuple[Role, ...]] = {
     "report_write_off": FINANCE,
     "report_close": FINANCE,
     "late_sale": FINANCE,
+    "sale_refund": FINANCE,
     "settlement_order": FINANCE,
     "settlement_cancel": FINANCE,
 }
@@ -121,7 +122,7 @@ def propose(
     )
     case = session.scalar(made)
     if case is None:
-        raise DomainError("case_open", reference=_open_reference(session, kind, str(subject)))
+        raise DomainError("case_open", reference=open_reference(session, kind, str(subject)))
     return case
 
 
@@ -209,7 +210,8 @@ def _id_of(session: Session, reference: str) -> UUID | None:
     return session.scalar(select(Case.id).where(Case.reference == reference))
 
 
-def _open_reference(session: Session, kind: str, subject: str) -> str | None:
+def open_reference(session: Session, kind: str, subject: str) -> str | None:
+    """What the open case of a kind about a subject is called by."""
     where = (Case.kind == kind, Case.subject == subject, Case.state == "proposed")
     return session.scalar(select(Case.reference).where(*where))
 

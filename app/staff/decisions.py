@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import DomainError
 from app.markets.model import Market
-from app.staff import agent_cases, bank_cases, biller_cases, person_cases, stop_cases
+from app.staff import agent_cases, bank_cases, biller_cases, payment_cases, person_cases, stop_cases
 from app.staff.accounts import Staff
 from app.staff.cases import Case
 
@@ -26,6 +26,7 @@ DECISIONS: dict[str, Decision] = {
     **stop_cases.DECISIONS,
     **bank_cases.DECISIONS,
     **biller_cases.DECISIONS,
+    **payment_cases.DECISIONS,
 }
 
 

@@ -41,6 +41,7 @@ def known(session: Session, market: Market, payment_id: UUID) -> list[Fact]:
         ("undoing since", _at(market, payment.reversing_at)),
         ("next", _next(market, payment)),
         ("told to wait", _at(market, payment.told_at)),
+        ("given back", _at(market, payment.refunded_at)),
     ]
     return [fact for fact in found if fact[1]] + list(_proposals(session, market, payment_id))
 

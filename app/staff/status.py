@@ -22,7 +22,9 @@ _DUE = {
 }
 _OPEN_PAYMENTS = """
     SELECT state, count(*) FROM payments
-    WHERE state IN ('held', 'sent', 'unknown', 'manual', 'returned', 'paid_late') GROUP BY state
+    WHERE state IN ('held', 'sent', 'unknown', 'manual', 'returned', 'paid_late')
+      AND refunded_at IS NULL
+    GROUP BY state
 """
 _OPEN_MESSAGES = "SELECT state, count(*) FROM messages WHERE state <> 'sent' GROUP BY state"
 _BILLERS = """

@@ -191,6 +191,14 @@ _PAYMENT_STEPS = """
            nullif(e.facts::text, '{}')), NULL::bigint
     FROM payment_events e WHERE e.payment_id = :subject
 """
+_PAYMENT_CASES = """
+    SELECT e.at, 'case', concat_ws(' ', c.reference, c.kind, e.what), NULL::bigint
+    FROM payments p JOIN cases c ON c.subject = p.reference CROSS JOIN LATERAL (VALUES
+        (c.proposed_at, 'proposed by ' || c.maker),
+        (c.decided_at, c.state || ' by ' || coalesce(c.checker, c.maker))
+    ) AS e (at, what)
+    WHERE e.at IS NOT NULL AND p.id = :subject
+"""
 
 
 def of_person(
@@ -245,7 +253,7 @@ _TRANSFER = _together(
     _TAKEN_BACK, _VOUCHERS, _STOPS, _CASES, _BANK, _SMS_OF_TRANSFER, own=_OF_TRANSFER
 )
 _PAYMENT = f"""
-    SELECT * FROM ({_together(_PAYMENT_STEPS, _SMS_OF_SUBJECT, newest_first=True)}) AS newest
+    SELECT * FROM ({_together(_PAYMENT_STEPS, _PAYMENT_CASES, _SMS_OF_SUBJECT, newest_first=True)}) AS newest
     ORDER BY 1, 2
 """  # noqa: S608 - the text is ours
 _SUBJECT = _together(_BANK, _SMS_OF_SUBJECT)

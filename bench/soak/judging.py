@@ -70,7 +70,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Seconds:
-    """From the first confirmation until the last had left for its biller, and until all had ended."""
+    """From the first confirmation until all had left for their billers, and until all was over."""
 
     paying: float
     whole: float

@@ -228,6 +228,7 @@ class Ending:
 CAPTURED = Ending("captured", CAPTURE, 0, ("payment_paid",), True)
 RELEASED = Ending("released", (), 0, ("payment_refused",), False)
 MANUAL = Ending("manual", (), AMOUNT + FEE, ("payment_manual",), None)
+NEVER_SOLD = replace(MANUAL, sold=False)
 RETURNED = Ending(
     "returned",
     (*CAPTURE, ("settlement", "suspense:returned", AMOUNT)),
@@ -303,7 +304,8 @@ OVER_HTTP: tuple[Row, ...] = (
 )
 # For a family that asks without buying, with a file that says `ask_again` or `buy_again`.
 ABSENCE: tuple[Row, ...] = (
-    Row("never arrived, never found", (SILENT, ABSENT), MANUAL, over_after=3),
+    # Whoever bought again here, against the file, would be sold to.
+    Row("never arrived, never bought", (SILENT, HONEST), NEVER_SOLD, over_after=4),
     Row("no word, bought again", (NO_WORD, ABSENT, HONEST), CAPTURED, rules=BUY_AGAIN, most=3),
     Row("never arrived, bought again", (SILENT, ABSENT, HONEST), CAPTURED, rules=BUY_AGAIN),
     Row("bought again, refused", (SILENT, ABSENT, REFUSE), RELEASED, rules=BUY_AGAIN),

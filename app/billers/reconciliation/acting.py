@@ -119,17 +119,28 @@ def claim(session: Session, name: str, *, note: str, by: str, now: datetime) -> 
 def about_write_off(session: Session, name: str) -> tuple[Found, Effect]:
     """What a write-off would post. Raises as `ask` but for `payment_manual`."""
     found = _fitting(session, name, "write_off")
-    return found, write_offs.effect(found[1])
+    one = found[1]
+    refunded = one.payment_id is not None and _payment(session, one).refunded_at is not None
+    return found, write_offs.effect(one, refunded=refunded)
 
 
 def write_off(
-    session: Session, market: Market, name: str, amount_minor: int, case_id: UUID, now: datetime
+    session: Session,
+    market: Market,
+    name: str,
+    amount_minor: int,
+    debit: str,
+    case_id: UUID,
+    now: datetime,
 ) -> Effect:
-    """Post an approved write-off, and end the exception.
+    """Post an approved write-off of so much out of `debit`, and end the exception.
 
-    Raises as `about_write_off`, and DomainError `operator_funds_short`.
+    Raises as `about_write_off`, and DomainError `operator_funds_short`, `sale_refunded` (what waited
+    in suspense is the payer's again).
     """
     (_, one), effect = about_write_off(session, name)
+    if effect.debit != debit:
+        raise DomainError("sale_refunded", reference=_payment(session, one).reference)
     if effect.amount_minor != amount_minor:
         raise DomainError("exception_changed")
     reference = _payment(session, one).reference if one.payment_id else name.strip().upper()

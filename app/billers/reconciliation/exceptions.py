@@ -142,6 +142,16 @@ def locked(session: Session, name: str) -> Found:
     return row[0], row[1]
 
 
+def returned_written_off(session: Session, payment_id: UUID) -> bool:
+    """Whether two people found that a sale that was taken back is one after all."""
+    statement = select(ReportException.number).where(
+        ReportException.payment_id == payment_id,
+        ReportException.why == "returned",
+        ReportException.outcome == "written_off",
+    )
+    return session.scalar(statement.limit(1)) is not None
+
+
 def named(run: Run, one: ReportException) -> str:
     """What staff call it by."""
     return f"{run.reference}-{one.number}"

@@ -3,6 +3,8 @@
     gain       settlement → the operator        the biller will never claim it
     loss       the operator → settlement        the biller claims more than we have, and gets it
                the operator → suspense:late     it sold after the person had the money back
+               the operator → settlement        it took a sale back, the payer has the money again,
+                                                and it sold after all
     returned   suspense:returned → settlement   it took a sale back, and sold it after all
 
 What goes out of the house is allowed by the case that two people made (`case:<id>`), for exactly
@@ -42,8 +44,11 @@ class Effect:
     amount_minor: int
 
 
-def effect(one: ReportException) -> Effect:
-    """What writing it off would post. Raises DomainError `exception_amounts`."""
+def effect(one: ReportException, *, refunded: bool = False) -> Effect:
+    """What writing it off would post; `refunded`: its payer has the money again.
+
+    Raises DomainError `exception_amounts`.
+    """
     owed = f"settlement:{one.biller}"
     ours, theirs = one.ours_minor or 0, one.theirs_minor or 0
     if one.kind == "only_ours":
@@ -53,7 +58,7 @@ def effect(one: ReportException) -> Effect:
         if more < 0:
             return Effect(GAIN, owed, OPERATOR, -more)
         return Effect(LOSS, OPERATOR, owed, more)
-    if one.why == "returned":
+    if one.why == "returned" and not refunded:
         if ours != theirs:
             raise DomainError("exception_amounts")
         return Effect(RETURNED, "suspense:returned", owed, ours)
