@@ -101,6 +101,9 @@ def paid(
         _capture(session, market, payment, tokens, now=now, facts=facts)
     elif state is State.RELEASED:
         paid_late(session, payment, tokens, now=now, facts=facts)
+    elif state in (State.HELD, State.CANCELLED):
+        _note(session, payment, "sold_unsent", now, facts)
+        _alarm("sold_unsent", payment)
     elif list(tokens) == payment.tokens:
         _note(session, payment, "paid_again", now, facts)
     else:

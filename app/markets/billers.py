@@ -108,6 +108,9 @@ class Product(Table):
 class Biller(Table):
     """One biller: its wire family, its codes, its hours, and what to do when it is silent.
 
+    `price_is_amount`: the `price` in its answers is what the customer pays, and another one leaves
+    the outcome unknown; false where a biller tells there what it takes from our deposit.
+
     `refused_codes`: the biller's record of our reference says that nothing was sold; a transaction
     was formed and has failed. `refused_first_codes` form no transaction: a refusal as the answer
     to the very first request only. Every other code leaves the outcome unknown.
@@ -126,6 +129,7 @@ class Biller(Table):
     ask_horizon_seconds: Seconds
     manual_after_seconds: Seconds
     same_day: bool = False
+    price_is_amount: bool = True
     opens: LocalTime | None = None
     cut_off: LocalTime | None = None
     concurrency: int = Field(ge=1, le=256)

@@ -29,7 +29,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     def webhook(code: str) -> Response:
         wire = runtime.wires.get(code)
         if wire is None:
-            return _refused("biller_unknown", 404)
+            return _refused("biller_unknown", 404)  # and nothing of what a stranger typed is logged
         now = datetime.now(UTC)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
@@ -39,9 +39,9 @@ def blueprint(runtime: Runtime) -> Blueprint:
                 lambda session: take_in(session, heard_of=told), name="webhook", idempotent=True
             )
         except WebhookError as error:
-            return _refused(error.reason, 403 if error.reason in FORGED else 400)
+            return _refused(error.reason, 403 if error.reason in FORGED else 400, code)
         except DomainError as error:
-            return _refused(error.code, 503 if error.retryable else 404)
+            return _refused(error.code, 503 if error.retryable else 404, code)
         log.info("biller_told", biller=code, state=state)
         return Response("ok\n", mimetype="text/plain")
 
@@ -58,7 +58,7 @@ def _body() -> bytes:
         raise WebhookError("body_unreadable") from error
 
 
-def _refused(reason: str, status: int) -> Response:
+def _refused(reason: str, status: int, biller: str = "") -> Response:
     CALLBACKS_REFUSED.labels(reason).inc()
-    log.warning("webhook_refused", reason=reason, path=request.path)
+    log.warning("webhook_refused", reason=reason, biller=biller)
     return Response(f"{reason}\n", status, mimetype="text/plain")

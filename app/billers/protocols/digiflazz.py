@@ -33,6 +33,7 @@ from app.billers.protocols.answers import (
 )
 from app.billers.protocols.fields import (
     is_price,
+    is_reference,
     receipt_no,
     serial_tokens,
     shown_name,
@@ -46,7 +47,6 @@ from app.settings import BillerCredentials
 SUCCESS, FAILED = "Sukses", "Gagal"
 PAID_CODE, PENDING_CODE, NO_SUCH_NUMBER_CODE = "00", "03", "54"
 _CODE = re.compile(r"[0-9A-Za-z]{1,8}\Z")
-_REFERENCE = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 
 
 class DigiflazzPrepaid:
@@ -136,7 +136,7 @@ def referring_data(body: bytes) -> dict[str, Any]:
     except WireError as error:
         raise WebhookError("body_foreign") from error
     reference = data.get("ref_id") if isinstance(data, dict) else None
-    if not isinstance(reference, str) or not _REFERENCE.match(reference):
+    if not is_reference(reference):
         raise WebhookError("body_foreign")
     assert isinstance(data, dict)
     return data
@@ -164,7 +164,8 @@ def read_transaction(
     if code == absent and status == FAILED:
         outcome, reason = Outcome.ABSENT, "absent"
     paid, other = outcome is Outcome.PAID, other_than(data, order)
-    if paid and not other and not is_price(data.get(price), order.amount_minor, currency):
+    priced = not rules.price_is_amount or is_price(data.get(price), order.amount_minor, currency)
+    if paid and not other and not priced:
         other = "other_amount"
     if other:
         return Answer(Outcome.UNKNOWN, other, code)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from typing_extensions import TypeIs
+
 from app.billers import tokens
 from app.billers.protocols.answers import Bill, InquiryError, Line
 from app.money import Currency
@@ -18,7 +20,13 @@ MOST_LINES = 100
 _NOT_SHOWN = re.compile(r"[^\w .,'/&()-]+")
 _MONTH = re.compile(r"(\d{4})(0[1-9]|1[0-2])\Z", re.ASCII)
 _PARTS = ("nilai_tagihan", "admin", "denda")
+_REFERENCE = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _WHOLE = re.compile(r"\d{1,12}\Z", re.ASCII)
+
+
+def is_reference(written: object) -> TypeIs[str]:
+    """Whether a webhook names something that can be a reference of ours."""
+    return isinstance(written, str) and _REFERENCE.match(written) is not None
 
 
 def shown_name(name: object) -> str:

@@ -203,7 +203,9 @@ def read_transaction(
         "product_code": ("other_product", order.sku),
     }
     other = other_than(form, expected, paid=paid)
-    if paid and not other and not is_price(form.data.get("price"), order.amount_minor, currency):
+    price = form.data.get("price")
+    priced = not rules.price_is_amount or is_price(price, order.amount_minor, currency)
+    if paid and not other and not priced:
         other = "other_amount"
     if other:
         return Answer(Outcome.UNKNOWN, other, form.code)

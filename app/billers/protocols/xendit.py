@@ -37,6 +37,7 @@ from app.billers.protocols.answers import (
 from app.billers.protocols.fields import (
     MOST_LINES,
     is_price,
+    is_reference,
     month_label,
     receipt_no,
     shown_name,
@@ -121,7 +122,7 @@ class Xendit:
         if told.get("event") != "payment.updated" or not isinstance(payment, dict):
             raise WebhookError("body_foreign")
         reference = payment.get("reference_id")
-        if not isinstance(reference, str):
+        if not is_reference(reference):
             raise WebhookError("body_foreign")
         judge = partial(read_payment, payment, rules=self._rules, currency=self._currency)
         return Heard(reference, judge)
