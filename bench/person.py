@@ -64,8 +64,8 @@ SCREENS = {
         "none": "END You have no payments yet. Dial again to pay a bill.",
         "list": "CON My payments\n{lines}\n0 Back 00 Home",
         "line": "{place} <day> KES {amount}.00 {state}",
-        "detail": "END Stima token {meter}\nKES {amount}.00 fee KES 10.00\n<day>/<year> <time>\n"
-        "Ref {ref}: {state}\nHelp: 0711000999",
+        "detail": "CON Stima token {meter}\nKES {amount}.00 fee KES 10.00\n<day>/<year> <time>\n"
+        "Ref {ref}: {state}\nHelp: 0711000999\n1 Save this number\n0 Back 00 Home",
         "balance_pin": "CON Enter PIN to see your balance\n0 Back 00 Home",
         "balance": "END Balance KES {balance}\nSet aside for payments KES 0.00",
     },
@@ -103,8 +103,8 @@ SCREENS = {
         "none": "END Bado huna malipo. Piga tena kulipa bili.",
         "list": "CON Malipo yangu\n{lines}\n0 Rudi 00 Mwanzo",
         "line": "{place} <day> KES {amount}.00 {state}",
-        "detail": "END Stima token {meter}\nKES {amount}.00 ada KES 10.00\n<day>/<year> <time>\n"
-        "Kumb {ref}: {state}\nMsaada: 0711000999",
+        "detail": "CON Stima token {meter}\nKES {amount}.00 ada KES 10.00\n<day>/<year> <time>\n"
+        "Kumb {ref}: {state}\nMsaada: 0711000999\n1 Hifadhi namba hii\n0 Rudi 00 Mwanzo",
         "balance_pin": "CON Weka PIN kuona salio\n0 Rudi 00 Mwanzo",
         "balance": "END Salio KES {balance}\nZilizotengwa kwa malipo KES 0.00",
     },

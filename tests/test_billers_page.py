@@ -151,6 +151,6 @@ def test_the_table_of_families_is_that_of_the_code() -> None:
 def test_every_policy_category_and_family_is_told() -> None:
     assert [row[0].strip("`") for row in rows("When a biller is silent")] == [*get_args(Policy)]
     assert all(f"`{category}`" in PAGE for category in CATEGORIES)
-    for heading in re.findall(r"\(#([a-z-]+)\)", PAGE):
-        headings = {line.lower().replace(" ", "-") for line in re.findall(r"^## (.*)$", PAGE, re.M)}
-        assert heading in headings
+    headings = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\(#([a-z-]+)\)", PAGE)) <= anchors

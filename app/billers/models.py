@@ -27,8 +27,8 @@ class Payment(Base):
     busy with it, `fence` how often it was claimed: an answer under an older fence is late.
     `requests` counts the requests that may have left; after `reversing_at` one asked the biller to
     undo the sale. `send_again`: the biller never had it, so the next request buys. `told_at` is
-    when the person was told that the outcome is not known yet. `refunded_at`: the biller took the sale
-    back, and the payer has all of it again.
+    when the person was told that the outcome is not known yet. `refunded_at`: the biller took the
+    sale back, and the payer has all of it again.
 
     `bill_ref` is the biller's name for the inquiry, `biller_txn` for the transaction, `receipt_no`
     for the sale. `serial` counts all payments.

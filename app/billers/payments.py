@@ -34,8 +34,8 @@ INTENT_KIND = "bill_payment"
 class PaymentView:
     """What a channel or the command line may show of a payment; amounts in minor units.
 
-    `customer_msisdn` is of a payment at an agent's counter; `refunded_at` of one whose biller took the
-    sale back.
+    `customer_msisdn` is of a payment at an agent's counter, `refunded_at` of one whose biller took
+    the sale back.
     """
 
     id: UUID
@@ -58,6 +58,11 @@ class PaymentView:
     @property
     def total_minor(self) -> int:
         return self.amount_minor + self.fee_minor
+
+    @property
+    def state_for_payer(self) -> State:
+        """A sale that was taken back, and given back, is to who paid as one that never was."""
+        return State.RELEASED if self.refunded_at else self.state
 
     @property
     def token(self) -> str | None:

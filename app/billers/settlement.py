@@ -104,6 +104,9 @@ def paid(
     elif state in (State.HELD, State.CANCELLED):
         _note(session, payment, "sold_unsent", now, facts)
         _alarm("sold_unsent", payment)
+    elif payment.refunded_at is not None:
+        _note(session, payment, "sold_after_refund", now, facts)
+        _alarm("sold_after_refund", payment)
     elif list(tokens) == payment.tokens:
         _note(session, payment, "paid_again", now, facts)
     else:

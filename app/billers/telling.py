@@ -26,6 +26,7 @@ TO_AGENT = {
     "payment_waiting": "bill_waiting_by_you",
     "payment_returned": "bill_returned_by_you",
     "payment_refunded": "bill_refunded_by_you",
+    "payment_stands": "bill_stands_by_you",
 }
 TO_CUSTOMER = {
     "payment_accepted": "bill_accepted_for_you",
@@ -36,6 +37,7 @@ TO_CUSTOMER = {
     "payment_waiting": "bill_waiting_for_you",
     "payment_returned": "bill_returned_for_you",
     "payment_refunded": "bill_refunded_for_you",
+    "payment_stands": "bill_stands_for_you",
 }
 
 

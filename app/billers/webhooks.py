@@ -19,6 +19,23 @@ from app.errors import DomainError
 from app.markets.model import Market
 
 
+def owner(session: Session, market: Market, biller: str, biller_ref: str) -> str:
+    """The biller that a reference is at, among those that share the account of `biller`: a provider
+    may know one address for all of an account. Raises DomainError `reference_unknown`.
+    """
+    account = market.billers[biller].credentials or biller
+    sharing = [
+        code for code, rules in market.billers.items() if (rules.credentials or code) == account
+    ]
+    statement = select(Payment.biller).where(
+        Payment.biller_ref == biller_ref, Payment.biller.in_(sharing)
+    )
+    found = session.scalar(statement)
+    if found is None:
+        raise DomainError("reference_unknown")
+    return found
+
+
 def heard(
     session: Session, market: Market, biller: str, heard_of: Heard, *, now: datetime
 ) -> State:

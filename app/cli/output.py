@@ -114,7 +114,7 @@ SENTENCES = {
     "role_missing": "This needs the role {needs}; ask somebody who has it.",
     "run_unknown": "No file has this reference; `reconcile list` shows them.",
     "sale_refunded": "The payer of {reference} has the money back; it is given once.",
-    "sale_written_off": "{reference} was written off as a sale after all; nothing is given back.",
+    "sale_written_off": "{reference} was written off already: it was a sale after all.",
     "same_person": "Who proposes may not decide; ask somebody else.",
     "slip_invalid": "The number of a slip has {most} letters and digits at most.",
     "staff_code_used": "This code was used; wait for the next one, at most 30 seconds.",

@@ -131,7 +131,7 @@ def withdraw(reference: str) -> None:
 
 @payment.group("refund")
 def refund() -> None:
-    """Give a payer the money back whose sale the biller took back: one proposes, another approves."""
+    """Give back what a biller took back from its payer: one proposes, another approves."""
 
 
 @refund.command("propose")

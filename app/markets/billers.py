@@ -156,6 +156,9 @@ class Biller(Table):
             raise Fault("a code stands in refused_codes too", "refused_first_codes")
         if self.when_absent == "buy_again" and not traits.repeats_safely:
             raise Fault("this family could sell one reference twice", "when_absent")
+        if not self.price_is_amount and not traits.price_may_be_cost:
+            reason = "must be true: this family's answers name what the customer pays"
+            raise Fault(reason, "price_is_amount")
         if traits.same_day and not self.same_day:
             reason = "must be true: past midnight this family knows the inquiry no more"
             raise Fault(reason, "same_day")

@@ -37,6 +37,7 @@ class Traits:
     `repeats_safely`: the biller sells a reference once, so that what it says it never had may be
     sent again. `same_day`: inquiry, payment and question belong to one local day.
     `signs_webhooks`: with a secret of its own, the `webhook_secret` of its credentials.
+    `price_may_be_cost`: the price in its answers may be what the sale costs us.
     `inquires`: the only categories whose numbers it can name. `sku_most`: characters of a sku.
     """
 
@@ -54,6 +55,7 @@ class Traits:
     needs_inquiry: bool = False
     sells_tokens: bool = False
     signs_webhooks: bool = False
+    price_may_be_cost: bool = False
     whole_units: bool = True
     inquires: tuple[str, ...] | None = None
     sku_most: int = 20
@@ -77,6 +79,7 @@ FAMILIES: dict[FamilyName, Traits] = {
         buys_anew_seconds=90 * DAY_SECONDS,
         sells_tokens=True,
         signs_webhooks=True,
+        price_may_be_cost=True,
     ),
     "digiflazz_postpaid": Traits(
         policies=("ask",),
@@ -104,6 +107,7 @@ FAMILIES: dict[FamilyName, Traits] = {
         inquires=("electricity",),
         repeats_safely=True,
         sells_tokens=True,
+        price_may_be_cost=True,
     ),
     "iak_postpaid": Traits(
         policies=("ask",),
@@ -115,6 +119,7 @@ FAMILIES: dict[FamilyName, Traits] = {
         forms_nothing=_IAK_FORMS_NOTHING | {"03", "04"},
         absent=frozenset({"06", "42"}),
         repeats_safely=True,
+        same_day=True,
         needs_inquiry=True,
     ),
     "xendit": Traits(

@@ -252,10 +252,8 @@ _NUMBER = _together(_SMS_OF_STRANGER, _SESSIONS, newest_first=True)
 _TRANSFER = _together(
     _TAKEN_BACK, _VOUCHERS, _STOPS, _CASES, _BANK, _SMS_OF_TRANSFER, own=_OF_TRANSFER
 )
-_PAYMENT = f"""
-    SELECT * FROM ({_together(_PAYMENT_STEPS, _PAYMENT_CASES, _SMS_OF_SUBJECT, newest_first=True)}) AS newest
-    ORDER BY 1, 2
-"""  # noqa: S608 - the text is ours
+_OF_PAYMENT = _together(_PAYMENT_STEPS, _PAYMENT_CASES, _SMS_OF_SUBJECT, newest_first=True)
+_PAYMENT = f"SELECT * FROM ({_OF_PAYMENT}) AS newest ORDER BY 1, 2"  # noqa: S608 - the text is ours
 _SUBJECT = _together(_BANK, _SMS_OF_SUBJECT)
 
 

@@ -3,7 +3,7 @@
 1. One posting, once a capture: its moves turned round, the amount out of `suspense:returned`
    (`sql/refund_v1.sql`). The capture's key stays taken and hears `reversed`.
 2. Only a case that two of the staff agreed on lets it out of the house, and exactly its total.
-3. No ceiling of a wallet stands in its way, and it gives no limit back: what was paid stays counted.
+3. No ceiling of a wallet stands in its way, and it gives no limit back: what was paid counts.
 4. What agents earned with the sale is taken back as with a reversal.
 """
 

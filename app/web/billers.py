@@ -7,13 +7,14 @@ none of theirs. What is refused changes nothing and is counted by its reason.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import partial
 
 from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 
 from app.billers import webhooks
 from app.billers.protocols.answers import WebhookError
+from app.billers.states import State
 from app.errors import DomainError
 from app.runtime import Runtime
 from app.telemetry import CALLBACKS_REFUSED, log
@@ -33,11 +34,16 @@ def blueprint(runtime: Runtime) -> Blueprint:
         now = datetime.now(UTC)
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            told = wire.hear(headers, _body(), now)
-            take_in = partial(webhooks.heard, market=runtime.market, biller=code, now=now)
-            state = runtime.db.transact(
-                lambda session: take_in(session, heard_of=told), name="webhook", idempotent=True
-            )
+            body = _body()
+            told = wire.hear(headers, body, now)
+
+            def take_in(session: Session) -> State:
+                market = runtime.market
+                owner = webhooks.owner(session, market, code, told.biller_ref)
+                about = told if owner == code else runtime.wires[owner].hear(headers, body, now)
+                return webhooks.heard(session, market, owner, about, now=now)
+
+            state = runtime.db.transact(take_in, name="webhook", idempotent=True)
         except WebhookError as error:
             return _refused(error.reason, 403 if error.reason in FORGED else 400, code)
         except DomainError as error:

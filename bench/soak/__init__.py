@@ -10,6 +10,6 @@ bought, by whom and which faults come is drawn from the seed; what a fault hits,
     judging    what the sandbox sold beside what the ledger captured, and what people were told
 """
 
-from bench.soak.running import play, run
+from bench.soak.running import Servers, play, run
 
-__all__ = ["play", "run"]
+__all__ = ["Servers", "play", "run"]

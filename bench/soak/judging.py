@@ -2,7 +2,8 @@
 
 1. A sale of the sandbox is one captured payment of the same reference, customer, amount and tokens,
    and the ledger moved that amount to the biller, once.
-2. A sale that was undone is `returned`, its amount in suspense; or it was never captured.
+2. A sale that was undone is `returned`, its amount in suspense; or it was never captured. Where the
+   biller's word is not signed nobody has heard of it: such a one waits for the biller's daily file.
 3. What was not sold is given back. Nothing is `paid_late`.
 4. A hold is left of `manual` payments only, and no more of those are there than faults that leave
    a doubt for ever.
@@ -58,9 +59,10 @@ _CAPTURES = text("""
 
 @dataclass
 class Verdict:
-    """What was found; `faults` are what must not be."""
+    """What was found. `faults` must not be; `unheard` was undone by a biller that cannot say so."""
 
     faults: list[str] = field(default_factory=list)
+    unheard: list[str] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
 
     def check(self, holds: bool, fault: str) -> None:
@@ -100,6 +102,8 @@ def judge(
         answer = world.flask(command)
         verdict.check(answer.returncode == 0, f"{command}: {answer.stdout[-300:]}")
     verdict.lines += _told(payments, bought, sold, seconds)
+    if verdict.unheard:
+        verdict.lines.append(f"undone and not heard of: {', '.join(verdict.unheard)}")
     verdict.lines += verdict.faults[:SHOWN_MOST]
     verdict.lines.append(f"seed {seed}: {len(payments)} payments, {len(verdict.faults)} faults")
     return verdict
@@ -124,7 +128,9 @@ def _judge_sales(
         key = (payment.biller, _their_reference(parts, payment))
         known.add(key)
         sale, name = sold.sales.get(key), f"{payment.biller} {payment.reference} {payment.state}"
-        if payment.state == "captured":
+        if payment.state == "captured" and _is_unheard(parts, payment) and key in sold.undone:
+            verdict.unheard.append(name)
+        elif payment.state == "captured":
             verdict.check(sale is not None, f"{name}: not sold")
         elif payment.state == "returned":
             verdict.check(key in sold.undone, f"{name}: was not undone")
@@ -137,6 +143,11 @@ def _judge_sales(
             verdict.check(theirs == ours, f"{name}: {theirs} was sold, {ours} is captured")
     for code, reference in (sold.sales.keys() | sold.undone.keys()) - known:
         verdict.check(False, f"{code} {reference}: sold to nobody of ours")
+
+
+def _is_unheard(parts: Runtime, payment: Row[Any]) -> bool:
+    """Its biller's webhook is not signed over what it says, and asking has ended."""
+    return not parts.market.billers[payment.biller].traits.signs_webhooks
 
 
 def _judge_ledger(verdict: Verdict, parts: Runtime, payments: Sequence[Row[Any]]) -> None:

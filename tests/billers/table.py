@@ -233,7 +233,7 @@ RETURNED = Ending(
     "returned",
     (*CAPTURE, ("settlement", "suspense:returned", AMOUNT)),
     0,
-    ("payment_paid",),
+    ("payment_paid", "payment_returned"),
     False,
 )
 FOUND_LATER = replace(CAPTURED, sms=("payment_manual", "payment_paid"))

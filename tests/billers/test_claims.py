@@ -126,7 +126,7 @@ def test_a_refusal_after_the_capture_is_returned_into_suspense(stage: Stage) -> 
     assert record(stage, second, REFUSED) == "returned"
     assert stage.house(f"settlement:{stage.code}") == 0
     assert stage.house("suspense:returned") - returned_before == AMOUNT
-    assert [kind for kind, _ in stage.messages(payment)] == ["payment_paid"]
+    assert [kind for kind, _ in stage.messages(payment)] == ["payment_paid", "payment_returned"]
 
 
 def test_a_stalled_workers_refusal_after_the_capture_is_only_noted(stage: Stage) -> None:

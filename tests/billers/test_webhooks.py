@@ -217,7 +217,7 @@ def test_what_comes_after_a_success_takes_nothing_back_from_the_person(
     tell(stage, payment, "sold")
     after = "returned" if late is REFUSED else "captured"
     assert record(stage, work, late) == after
-    assert kinds(stage, payment) == ["payment_paid"]
+    assert kinds(stage, payment) == ["payment_paid", *["payment_returned"] * (late is REFUSED)]
     held = stage.run("SELECT state FROM holds WHERE id = :id", id=payment_hold(stage, payment))
     assert [row.state for row in held] == ["captured"]
 
@@ -271,7 +271,7 @@ def test_a_success_that_flips(stage: Stage, sent: Pair) -> None:
     assert tell(stage, payment, "refused") == "returned"
     assert stage.house("suspense:returned") == before + AMOUNT
     assert stage.house(f"settlement:{stage.code}") == 0
-    assert kinds(stage, payment) == ["payment_paid"]
+    assert kinds(stage, payment) == ["payment_paid", "payment_returned"]
     assert tell(stage, payment, "sold") == "returned"
     assert postings(stage, payment) == ["bill_payment", "bill_payment_returned"]
 
@@ -352,4 +352,5 @@ def test_a_flip_and_the_answer_at_one_moment(stage: Stage) -> None:
             "returned": ["bill_payment", "bill_payment_returned"],
         }
         assert postings(stage, payment) == expected[state]
-        assert kinds(stage, payment) == ["payment_paid"]
+        told = ["payment_returned"] * (state == "returned")
+        assert kinds(stage, payment) == ["payment_paid", *told]

@@ -86,6 +86,13 @@ TWICE = {
         "billers.stima_post.same_day: must be true: past midnight this family knows the inquiry "
         "no more",
     ),
+    "an amount that nobody compares": Case(
+        "same_day = true  ",
+        "same_day = true\nprice_is_amount = false #",
+        "billers.stima_post.price_is_amount: must be true: this family's answers name what the "
+        "customer pays",
+        line="price_is_amount = false",
+    ),
     "one account, two families": Case(
         'credentials = "stima"',
         'credentials = "afya"',

@@ -31,7 +31,7 @@ def impatient(
     market = folder / "market.toml"
     text = (ROOT / "app" / "markets" / "demo.toml").read_text()
     for name, value in (("ask_after", "[1]"), ("manual_after", "5"), ("breaker_open", "1")):
-        text = re.sub(rf"{name}_seconds = .*", f"{name}_seconds = {value}", text)
+        text = re.sub(rf"{name}_seconds = .*", f"{name}_seconds = {value}", text, count=1)
     market.write_text(text)
     name = f"kibanda_{own_name}_silent"
     servers.postgres.create_database(name, template=DATABASE)

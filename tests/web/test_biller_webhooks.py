@@ -117,6 +117,13 @@ def test_a_signed_webhook_settles_and_its_replay_changes_nothing(
     assert [kind for kind, _ in stage.messages(payment)] == ["payment_paid"]
 
 
+def test_one_address_may_serve_a_whole_account(stage: Front, payment: PaymentView) -> None:
+    """The bills of the same company share its account, and so may its webhook's address."""
+    headers, body = signed(words(stage, payment), SECRET)
+    assert post(stage.client, f"{stage.code}_post", headers, body).status_code == 200
+    assert stage.view(payment).state == "captured"
+
+
 def test_a_refusal_only_hastens_the_question(stage: Front, payment: PaymentView) -> None:
     assert told(stage, words(stage, payment, "refused")).status_code == 200
     assert stage.view(payment).state == "sent"

@@ -20,7 +20,7 @@ from sqlalchemy import func, or_, update
 from sqlalchemy.orm import Session
 
 from app.bell import PAYMENTS
-from app.billers import models, resolution
+from app.billers import models, resolution, telling
 from app.billers.models import Payment
 from app.billers.reconciliation import exceptions, write_offs
 from app.billers.reconciliation.exceptions import Found, ReportException
@@ -117,11 +117,19 @@ def claim(session: Session, name: str, *, note: str, by: str, now: datetime) -> 
 
 
 def about_write_off(session: Session, name: str) -> tuple[Found, Effect]:
-    """What a write-off would post. Raises as `ask` but for `payment_manual`."""
+    """What a write-off would post.
+
+    Raises as `ask` but for `payment_manual`, and DomainError `sale_written_off` (another file had
+    it too, and its line took what waited in suspense).
+    """
     found = _fitting(session, name, "write_off")
     one = found[1]
-    refunded = one.payment_id is not None and _payment(session, one).refunded_at is not None
-    return found, write_offs.effect(one, refunded=refunded)
+    if one.why != "returned":
+        return found, write_offs.effect(one)
+    payment = _payment(session, one)
+    if exceptions.returned_written_off(session, payment.id):
+        raise DomainError("sale_written_off", reference=payment.reference)
+    return found, write_offs.effect(one, refunded=payment.refunded_at is not None)
 
 
 def write_off(
@@ -135,8 +143,8 @@ def write_off(
 ) -> Effect:
     """Post an approved write-off of so much out of `debit`, and end the exception.
 
-    Raises as `about_write_off`, and DomainError `operator_funds_short`, `sale_refunded` (what waited
-    in suspense is the payer's again).
+    Raises as `about_write_off`, and DomainError `operator_funds_short`, `sale_refunded` (what
+    waited in suspense is the payer's again).
     """
     (_, one), effect = about_write_off(session, name)
     if effect.debit != debit:
@@ -146,6 +154,8 @@ def write_off(
     reference = _payment(session, one).reference if one.payment_id else name.strip().upper()
     write_offs.post(session, market, effect, case_id=case_id, reference=reference, now=now)
     exceptions.finish(session, one, "written_off", case_id, now)
+    if effect.kind == write_offs.RETURNED:
+        telling.tell(session, market, _payment(session, one), "payment_stands", now)
     return effect
 
 

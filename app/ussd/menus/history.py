@@ -48,7 +48,7 @@ def line(hop: Hop[Services], view: PaymentView) -> Item:
         "day": _day(hop, view),
         "amount_minor": view.amount_minor,
         "customer_no": view.customer_no,
-        "state": hop.say(f"menus.state.{view.state}"),
+        "state": hop.say(f"menus.state.{view.state_for_payer}"),
     }
     return Item(str(view.id), facts)
 
@@ -162,7 +162,7 @@ def payment_facts(hop: Hop[Services]) -> dict[str, object]:
         "fee_minor": view.fee_minor,
         "at": view.created_at.astimezone(hop.market.zone).strftime("%d/%m/%Y %H:%M"),
         "reference": view.reference,
-        "state": hop.say(f"menus.state.{view.state}"),
+        "state": hop.say(f"menus.state.{view.state_for_payer}"),
         "day": _day(hop, view),
         "tokens": "\n".join(grouped(token) for token in view.tokens),
         "receipt_line": receipt_line(hop, view),

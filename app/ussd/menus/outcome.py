@@ -60,7 +60,7 @@ def _screen(hop: Hop[Services], view: PaymentView) -> str:
         return "bill.more_tokens" if view.tokens else "bill.served"
     if view.state == "held" and _by_file(hop, view):
         return "bill.accepted"
-    return SCREEN_OF_STATE.get(view.state, "bill.progress")
+    return SCREEN_OF_STATE.get(view.state_for_payer, "bill.progress")
 
 
 def _by_file(hop: Hop[Services], view: PaymentView) -> str:

@@ -121,7 +121,7 @@ def _news(hop: Hop[Services], session: Session, person: Person) -> list[Any] | N
         done = records.outcome(session, last.subject)
         return [done.state, _facts(hop, done)]
     view = payments.outcome(session, last.subject)
-    return [NEWS_OF_STATE[view.state], _facts(hop, view)]
+    return [NEWS_OF_STATE[view.state_for_payer], _facts(hop, view)]
 
 
 def _news_of_code(hop: Hop[Services], session: Session, withdrawal_id: UUID) -> list[Any]:

@@ -26,8 +26,9 @@ from app.markets.reports import Report
 from app.staff import cases, decisions
 from app.staff.accounts import Staff
 from app.staff.cases import Proposal
-from app.wallet import ledger
+from app.wallet import ledger, people
 from app.wallet.keys import new_key
+from app.wallet.people import Person
 from tests.staff.desk import Desk as StaffDesk
 
 T = TypeVar("T")
@@ -35,6 +36,7 @@ NAIROBI = ZoneInfo("Africa/Nairobi")
 DAY = date(2026, 11, 25)
 NOW = datetime(2026, 11, 26, 12, tzinfo=NAIROBI)
 BILLER = "stima"
+PAYER = "+254711000041"
 CSV: dict[str, Any] = {
     "format": "csv",
     "amount": "major",
@@ -107,8 +109,9 @@ class Desk:
     # --- what we have
 
     def have(self, *payments: PaymentRow) -> None:
-        """As the superuser, without the people, holds and intents behind them."""
-        rows = [_row(one) for one in payments]
+        """As the superuser, without the holds and intents behind them; one person paid them all."""
+        payer = self.run(_payer)
+        rows = [_row(one, payer) for one in payments]
         names = ", ".join(rows[0])
         holes = ", ".join(f"%({name})s" for name in rows[0])
         with psycopg.connect(self.admin_url, autocommit=True) as line, line.cursor() as cursor:
@@ -121,6 +124,10 @@ class Desk:
             line.execute("SET session_replication_role = replica")
             for table in FORGOTTEN:
                 line.execute(f"DELETE FROM {table}".encode())
+
+    def reference(self, payment: PaymentRow) -> str:
+        (row,) = self.rows("SELECT reference FROM payments WHERE id = :id", id=payment.id)
+        return str(row.reference)
 
     def set_state(self, payment: PaymentRow, state: str) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as line:
@@ -151,6 +158,13 @@ class Desk:
         """Kind, why and reference of every exception, in order."""
         listed = self.run(lambda session: exceptions.of_run(session, run))
         return [(one.kind, one.why, one.biller_ref) for _, one in listed]
+
+    def told(self) -> list[str]:
+        """The kinds of SMS about payments of this test, in order."""
+        rows = self.rows(
+            "SELECT m.kind FROM messages m JOIN payments p ON p.id = m.subject ORDER BY m.created_at"
+        )
+        return [row.kind for row in rows]
 
     def outcomes(self) -> dict[str, str | None]:
         rows = self.rows("SELECT biller_ref, outcome FROM reconciliation_exceptions")
@@ -189,6 +203,10 @@ class Desk:
                 lambda s, case: decisions.carry_out(s, self.market, case, checker, now),
             )
         )  # fmt: skip
+
+    def withdraw(self, reference: str, now: datetime = NOW) -> None:
+        maker, _ = self.staff()
+        self.run(lambda session: cases.withdraw(session, reference, maker, now))
 
     # --- money
 
@@ -255,7 +273,14 @@ def line(reference: str, amount: str = "500.00", day: date = DAY, status: str = 
     return f"{reference},{amount},{day},{status}"
 
 
-def _row(one: PaymentRow) -> dict[str, Any]:
+def _payer(session: Session) -> Person:
+    return people.find(session, PAYER) or people.register(
+        session, person_id=new_key(), msisdn=PAYER, name="Amina Wanjiru", language="en",
+        tier="tier0", currency="KES", now=datetime.now(UTC),
+    )  # fmt: skip
+
+
+def _row(one: PaymentRow, payer: Person) -> dict[str, Any]:
     decided = one.state not in ("held", "sent", "unknown", "manual")
     sent = one.state not in ("held", "cancelled")
     return {
@@ -263,8 +288,8 @@ def _row(one: PaymentRow) -> dict[str, Any]:
         "reference": "".join(secrets.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(8)),
         "biller_ref": one.biller_ref,
         "intent_id": uuid4(),
-        "person_id": uuid4(),
-        "wallet_id": 1,
+        "person_id": payer.id,
+        "wallet_id": payer.wallet_id,
         "hold_id": uuid4(),
         "biller": one.biller,
         "product": "stima_token",

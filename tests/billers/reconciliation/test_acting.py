@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.billers import resolution
+from app.billers import refunds, resolution
 from app.billers.reconciliation import acting, exceptions
+from app.billers.reconciliation.runs import Run
 from app.errors import DomainError
 from app.staff import biller_cases
 from app.wallet import ledger
 from app.wallet.keys import new_key
-from tests.billers.reconciliation.desk import BILLER, NOW, Desk, PaymentRow, line
+from tests.billers.reconciliation.desk import BILLER, DAY, NOW, Desk, PaymentRow, line
 from tests.billers.reconciliation.test_files import refusal
 from tests.wallet.test_ledger_races import together
 
@@ -26,7 +28,10 @@ OWED = f"settlement:{BILLER}"
 
 def only(desk: Desk, *lines: str) -> str:
     """The name of the only exception of a file."""
-    run = desk.compare(*lines)
+    return _named(desk, desk.compare(*lines))
+
+
+def _named(desk: Desk, run: Run) -> str:
     ((at, one),) = desk.run(lambda session: exceptions.of_run(session, run))
     return exceptions.named(at, one)
 
@@ -76,6 +81,7 @@ def test_a_write_off_posts_between_the_house_and_the_operator(
     case = desk.propose("report_write_off", about(name))
     assert moved(desk, lambda: desk.approve(case)) == moves
     assert desk.outcomes() == {"A": "written_off"}
+    assert desk.told() == (["payment_stands"] if "suspense:returned" in moves else [])
     assert refusal(lambda: desk.run(about(name))) == ("exception_done", {"outcome": "written_off"})
     assert desk.run(ledger.verify) == []
 
@@ -247,8 +253,44 @@ def test_a_sale_that_never_was_is_returned_by_two(desk: Desk) -> None:
         ),
     )
     assert back == {OWED: -50_000, "suspense:returned": 50_000}
+    assert desk.told() == ["payment_returned"]
     desk.settle()
     assert desk.outcomes() == {"A": "returned"}
+
+
+def test_what_waits_in_suspense_goes_to_the_biller_or_to_the_payer(desk: Desk) -> None:
+    """A payer who has the money again keeps it; the operator bears what was sold after all."""
+    desk.owe(50_000, NOW)
+    desk.owe(-50_000, NOW)
+    desk.pay_in(50_000)
+    one = PaymentRow("A", 50_000, "returned")
+    desk.have(one)
+    name = only(desk, line("A"))
+    early = desk.propose("report_write_off", about(name))
+    desk.rows("UPDATE payments SET refunded_at = now() WHERE id = :id RETURNING 1", id=one.id)
+    assert refusal(lambda: desk.approve(early))[0] == "sale_refunded"
+    desk.withdraw(early)
+    case = desk.propose("report_write_off", about(name))
+    assert moved(desk, lambda: desk.approve(case)) == {OWED: 50_000, "operator": -50_000}
+    assert desk.told() == []
+
+
+def test_what_waits_in_suspense_goes_to_the_biller_once(desk: Desk) -> None:
+    """Two days' files have it, and both lines were proposed before one was approved."""
+    desk.owe(100_000, NOW)
+    desk.owe(-100_000, NOW)
+    one = PaymentRow("A", 50_000, "returned")
+    desk.have(one)
+    both = [
+        desk.propose(
+            "report_write_off", about(_named(desk, desk.compare(line("A", day=day), day=day)))
+        )
+        for day in (DAY, DAY - timedelta(days=1))
+    ]
+    desk.approve(both[0])
+    assert refusal(lambda: desk.approve(both[1]))[0] == "sale_written_off"
+    found = refusal(lambda: desk.run(lambda s: refunds.refundable(s, desk.reference(one))))
+    assert found[0] == "sale_written_off"
 
 
 def test_one_approval_of_eight_posts(desk: Desk) -> None:

@@ -11,7 +11,12 @@ WHERE p.authority IS NULL AND EXISTS (
     WHERE m.posting_id = p.id AND m.posted_at = p.posted_at)
 UNION ALL
 SELECT coalesce(g.authority, p.authority), format('spent on %s, used by %s', g.posting_id, p.id)
-FROM (SELECT * FROM authorities, since WHERE recorded_at >= since.time) AS g
+FROM (
+    SELECT a.* FROM authorities a CROSS JOIN since
+    WHERE recorded_at >= since.time AND NOT EXISTS (  -- a refund spends its capture's too
+        SELECT FROM refunds r
+        WHERE r.posting_id = a.posting_id AND a.authority = 'posting:' || r.capture_id)
+) AS g
 FULL JOIN (SELECT * FROM postings WHERE authority IS NOT NULL) AS p
      ON p.authority = g.authority AND p.id = g.posting_id
 WHERE g.authority IS NULL OR p.id IS NULL

@@ -10,6 +10,8 @@ FULL JOIN (
            array_agg(id) AS reversals
     FROM postings WHERE kind = 'reversal' AND authority LIKE 'posting:%'
     GROUP BY authority
+    UNION ALL
+    SELECT capture_id, ARRAY[posting_id] FROM refunds
 ) AS r USING (original)
 WHERE r.reversals IS DISTINCT FROM ARRAY[k.reversed_by] AND (
     r.reversals IS NOT NULL OR EXISTS (SELECT FROM postings p WHERE p.id = k.original))
