@@ -63,7 +63,7 @@ TWICE = {
         "and not the first; it belongs to refused_first_codes",
     ),
     "a code in both lists": Case(
-        'refused_first_codes = ["14", "17", "20", "102"]',
+        'refused_first_codes = ["04", "14", "17", "20", "102"]',
         'refused_first_codes = ["14", "37"]',
         "billers.maji.refused_first_codes: a code stands in refused_codes too",
     ),
