@@ -41,7 +41,9 @@ def run() -> None:
         (msisdn,) = add_people(parts, 1, 100_000, "en")
         parts.db.dispose()
         workers = {"WEB_WORKERS": os.environ.get("WEB_WORKERS", "2")}
-        world = World(Path(folder), app_url, owner_url, servers.redis_url, extra=workers)
+        world = World(
+            Path(folder), app_url, owner_url, servers.redis_url, extra=workers, forked=False
+        )
         world.start("web")
         try:
             wait_until_listening(world.port)

@@ -105,7 +105,7 @@ def _side(servers: Servers, redis_url: str, folder: Path) -> Iterator[tuple[Side
     folder.mkdir()
     app_url = servers.url("kibanda_app")
     parts = build_runtime(Settings(database_url=app_url, redis_url=redis_url))
-    world = World(folder, app_url, servers.url("kibanda_owner"), redis_url)
+    world = World(folder, app_url, servers.url("kibanda_owner"), redis_url, forked=False)
     world.start("web")
     try:
         wait_until_listening(world.port)

@@ -34,7 +34,12 @@ def run() -> None:
         app_url, owner_url = servers.url("kibanda_app"), servers.url("kibanda_owner")
         migrate(owner_url)
         world = World(
-            Path(folder), app_url, owner_url, servers.redis_url, extra={"WEB_WORKERS": "2"}
+            Path(folder),
+            app_url,
+            owner_url,
+            servers.redis_url,
+            extra={"WEB_WORKERS": "2"},
+            forked=False,
         )
         world.start()
         try:

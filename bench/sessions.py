@@ -70,7 +70,9 @@ def run() -> None:
         migrate(owner_url)
         parts = build_runtime(Settings(database_url=app_url, redis_url=servers.redis_url))
         workers = {"WEB_WORKERS": os.environ.get("WEB_WORKERS", "2")}
-        world = World(Path(folder), app_url, owner_url, servers.redis_url, extra=workers)
+        world = World(
+            Path(folder), app_url, owner_url, servers.redis_url, extra=workers, forked=False
+        )
         world.start()
         try:
             world.wait_ready()

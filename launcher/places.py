@@ -134,14 +134,18 @@ def existing(base: Path) -> Places:
     return Places(base, _owner_of_data(base / "redis") or server_account())
 
 
-def temporary() -> Places:
-    """New places that nobody else uses, outside every project. Raises CannotStartError."""
-    drop_abandoned()
+def temporary(root: Path | None = None) -> Places:
+    """New places that nobody else uses, in `root` or else outside every project.
+
+    Raises CannotStartError.
+    """
+    root = root or temporary_root()
+    drop_abandoned(root)
     try:
-        base = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=temporary_root()))
+        base = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=root))
     except OSError as error:
         raise CannotStartError(
-            f"A temporary folder cannot be made in {temporary_root()} ({error.strerror})."
+            f"A temporary folder cannot be made in {root} ({error.strerror})."
         ) from error
     places = existing(base)
     base.chmod(0o700 if places.account is None else 0o755)
@@ -245,9 +249,9 @@ def drop(places: Places) -> None:
         places.base.rmdir()
 
 
-def drop_abandoned() -> None:
+def drop_abandoned(root: Path | None = None) -> None:
     """Delete our temporary places whose process was killed before it could do so."""
-    for base in temporary_root().glob(f"{TEMPORARY_PREFIX}*"):
+    for base in (root or temporary_root()).glob(f"{TEMPORARY_PREFIX}*"):
         lock = base / "lock"
         try:
             made = lock.stat()

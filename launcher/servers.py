@@ -94,9 +94,12 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @contextmanager
-def temporary_servers(*, redis: bool = True) -> Iterator[Servers]:
-    """Servers in a new folder of their own, deleted afterwards. Raises CannotStartError."""
-    places = ours.temporary()
+def temporary_servers(*, redis: bool = True, root: Path | None = None) -> Iterator[Servers]:
+    """Servers in a new folder of their own, in `root` if it is given, deleted afterwards.
+
+    Raises CannotStartError.
+    """
+    places = ours.temporary(root)
     try:
         with ours.claimed(places):
             running = Servers(places, lasting=False)

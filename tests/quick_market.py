@@ -13,13 +13,15 @@ from zoneinfo import ZoneInfo
 DEMO = Path(__file__).parent.parent / "app" / "markets" / "demo.toml"
 
 
-def write(folder: Path, *, doubt_seconds: int, files_leave_at: datetime) -> Path:
+def write(
+    folder: Path, *, doubt_seconds: int, files_leave_at: datetime, timeout_seconds: int = 2
+) -> Path:
     """The market's file. `doubt_seconds`: after that nobody is asked any more."""
     zone = _zone_at_noon(datetime.now(UTC))
     cut_off = f"cut_off = {files_leave_at.astimezone(ZoneInfo(zone)):%H:%M:%S}"
     changes = {
         'timezone = "Africa/Nairobi"': f'timezone = "{zone}"',
-        "\ntimeout_seconds = 10\n": "\ntimeout_seconds = 2\n",
+        "\ntimeout_seconds = 10\n": f"\ntimeout_seconds = {timeout_seconds}\n",
         "ask_after_seconds = [2, 3, 5, 10, 20, 30, 60]": "ask_after_seconds = [1, 1, 2]",
         "manual_after_seconds = 900": f"manual_after_seconds = {doubt_seconds}",
         "breaker_open_seconds = 5": "breaker_open_seconds = 1",

@@ -1,7 +1,8 @@
 """The whole system as its own processes: web, workers, schedule, and the sandbox around it.
 
 For journeys and for the kill harness. Nothing in it is a stand-in: the phone is the sandbox's, the
-web is gunicorn, the workers are RQ, and a process is killed with -9 when a test says so.
+web is gunicorn, the workers are RQ, and a process is killed with -9 when a test says so. What they
+import was imported before them where `forked` says so (tests/forkserver.py).
 """
 
 from __future__ import annotations
@@ -20,14 +21,20 @@ from typing import Any
 
 import redis
 import requests
+from rq import Queue
+from rq.serializers import JSONSerializer
 
+from app.bell import JOB_TIMEOUT_SECONDS, PAYMENTS
 from app.staff.credentials import DEMO_PASSWORD
 from launcher import market as market_file
 from launcher.billers import Whereabouts
+from tests import forkserver
+from tests.forkserver import Forked
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 12.0
+COMMAND_SECONDS = 60.0
 BIN = Path(sys.executable).parent
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "sandbox": (sys.executable, "-m", "sandbox"),
@@ -67,6 +74,7 @@ class World:
     market: str = "demo"
     extra: dict[str, str] = field(default_factory=dict)
     root: Path = ROOT
+    forked: bool = True
 
     def __post_init__(self) -> None:
         self.port, self.sandbox_port = free_port(), free_port()
@@ -74,7 +82,7 @@ class World:
         self.sandbox_url = f"http://127.0.0.1:{self.sandbox_port}"
         self.country = market_file.read(self.root, self.market)
         self.biller_ports = self.country.biller_ports(free_port)
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, subprocess.Popen[bytes] | Forked] = {}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -111,16 +119,8 @@ class World:
             environment = self.environment
             if failpoint:
                 environment["KIBANDA_FAILPOINT"] = failpoint
-            with (self.folder / f"{name}.log").open("ab") as log:
-                self._running[name] = subprocess.Popen(
-                    COMMANDS[name],
-                    cwd=self.root,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            log = self.folder / f"{name}.log"
+            self._running[name] = self._launch(COMMANDS[name], environment, log)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> None:
         wait_for(self._ready, seconds, f"readiness; logs are in {self.folder}")
@@ -144,6 +144,12 @@ class World:
     def flush_redis(self) -> None:
         redis.Redis.from_url(self.redis_url).flushdb()
 
+    def keep_house(self) -> None:
+        """What the schedule rings every half minute, now."""
+        with redis.Redis.from_url(self.redis_url) as connection:
+            queue = Queue(PAYMENTS, connection=connection, serializer=JSONSerializer)
+            queue.enqueue("workers.jobs.keep_house", job_timeout=JOB_TIMEOUT_SECONDS, result_ttl=0)
+
     def stop(self) -> None:
         """SIGTERM to all, SIGKILL to what is left."""
         for process in self._running.values():
@@ -164,15 +170,21 @@ class World:
         """A command of the command line in this world, with no terminal but these lines `typed`,
         in the `session` of one of the staff.
         """
+        command = [str(BIN / "flask"), "--app", "app.factory", *arguments]
+        environment = {**self.environment, "KIBANDA_STAFF_SESSION": session}
+        if self._forks:
+            return forkserver.run(
+                command, cwd=self.root, env=environment, typed=typed, seconds=COMMAND_SECONDS
+            )
         return subprocess.run(
-            [str(BIN / "flask"), "--app", "app.factory", *arguments],
+            command,
             cwd=self.root,
-            env={**self.environment, "KIBANDA_STAFF_SESSION": session},
+            env=environment,
             input=typed,
             start_new_session=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=COMMAND_SECONDS,
             check=False,
         )
 
@@ -214,6 +226,27 @@ class World:
     def gateway_took(self) -> list[dict[str, Any]]:
         taken: list[dict[str, Any]] = self.sandbox("GET", "/gateway/sms")
         return taken
+
+    @property
+    def _forks(self) -> bool:
+        """The fork server has the sources of this checkout only."""
+        return self.forked and self.root == ROOT
+
+    def _launch(
+        self, command: tuple[str, ...], environment: dict[str, str], log: Path
+    ) -> subprocess.Popen[bytes] | Forked:
+        if self._forks:
+            return forkserver.start(command, cwd=self.root, env=environment, stdout=log, stderr=log)
+        with log.open("ab") as written:
+            return subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=written,
+                start_new_session=True,
+            )
 
     def _ready(self) -> bool:
         for name, process in self._running.items():

@@ -14,9 +14,10 @@
     replies 3                   how many replies were typed since the last dial
 
 `{token}`, `{ref}`, `{code}`, `{name}`, `{day}`, `{year}`, `{month}`, `{time}`, `{receipt}` and
-`{phone}` stand for what differs from run to run. A `{ref}`, a `{token}` or a `{code}` that came by SMS must come again as it came first;
-the next one is `{ref2}`, `{token2}`. In a reply `{pin}` is a PIN that nobody wrote down. Every
-other name, such as `{meter}`, is given by whoever plays the transcript.
+`{phone}` stand for what differs from run to run. A `{ref}`, a `{token}` or a `{code}` that came by
+SMS must come again as it came first; the next one is `{ref2}`, `{token2}`. In a reply `{pin}` is a
+PIN that nobody wrote down. Every other name, such as `{meter}`, is given by whoever plays the
+transcript.
 """
 
 from __future__ import annotations

@@ -13,13 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from redis import Redis
-from rq import Queue
-from rq.serializers import JSONSerializer
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.bell import JOB_TIMEOUT_SECONDS, PAYMENTS
 from app.cli.demo import DemoPerson, add
 from app.factory import build_runtime
 from app.runtime import Runtime
@@ -93,12 +89,6 @@ class Soak:
 
     def is_at_rest(self) -> bool:
         return self.count(_MOVING) == 0
-
-    def keep_house(self) -> None:
-        """What the schedule rings every half minute, now: the workers do it."""
-        with Redis.from_url(self.world.redis_url) as redis:
-            queue = Queue(PAYMENTS, connection=redis, serializer=JSONSerializer)
-            queue.enqueue("workers.jobs.keep_house", job_timeout=JOB_TIMEOUT_SECONDS, result_ttl=0)
 
 
 def run(payments: int = 10_000, seed: int | None = None) -> int:
@@ -193,6 +183,6 @@ def _rest(soak: Soak) -> float:
     soak.world.clear_faults()
     deadline = time.monotonic() + soak.doubt_seconds + REST_SECONDS
     while not soak.is_at_rest() and time.monotonic() < deadline:
-        soak.keep_house()
+        soak.world.keep_house()
         time.sleep(1)
     return time.monotonic() - began

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.billers import claims, expiry, payments, resolution, settlement
+from app.billers import expiry, payments, resolution, settlement
 from app.billers.payments import PaymentView
 from app.billers.protocols.answers import Answer, Outcome
 from app.billers.quotes import Quote, at_counter, quote
@@ -186,7 +186,7 @@ def test_what_was_not_paid_goes_back_to_the_float(stage: Stage, counter: Counter
         )
         expiry.end_asking(stage.db, stage.market, now())
         assert counter.float.held_minor == AMOUNT + FEE
-        assert set(counter.told(payment)) == {"bill_manual_by_you"}
+        assert set(counter.told(payment)) == {"bill_manual_by_you", "bill_manual_for_you"}
         return
     assert (counter.float.available_minor, counter.float.held_minor) == (BALANCE, 0)
     assert counter.earned(counter.agent) == 0
@@ -210,7 +210,7 @@ def test_staff_decide_what_the_biller_left_open(stage: Stage, counter: Counter) 
     expiry.end_asking(stage.db, stage.market, now())
     decide(stage, payment, "paid", token="1234-5678-9012-3456-7890")
     assert set(counter.told(payment)) == {
-        "bill_manual_by_you", "bill_paid_by_you", "bill_paid_for_you",
+        "bill_manual_by_you", "bill_manual_for_you", "bill_paid_by_you", "bill_paid_for_you",
     }  # fmt: skip
     assert counter.earned(counter.agent) == EARNED - ABOVE
     decide(stage, payment, "returned")

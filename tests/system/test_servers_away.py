@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,9 +24,10 @@ from launcher.embedded import EmbeddedServer
 from launcher.postgres import APPLICATION, DATABASE, OWNER, SUPERUSER
 from launcher.processes import process_table
 from launcher.servers import Servers, temporary_servers
+from tests import forkserver
 from tests.gateway_client import Session
 from tests.people import fresh_meter, fresh_msisdn
-from tests.servers import migrate
+from tests.servers import in_memory, migrate
 from tests.world import COMMANDS, ROOT, Phone, World, wait_for
 
 HOP_SECONDS = 4.0  # the promise is 2; a stalling test machine gets as much again
@@ -123,7 +123,7 @@ class Ground:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with temporary_servers() as servers:
+    with temporary_servers(root=in_memory()) as servers:
         migrate(servers.url(OWNER))
         urls = (servers.url(APPLICATION), servers.url(OWNER), servers.redis_url)
         world = World(tmp_path_factory.mktemp("away"), *urls)
@@ -299,15 +299,8 @@ def sold(world: World, meter: str) -> bool:
 
 def refused(world: World, name: str, **changed: str) -> str:
     """What a process says that must refuse to start."""
-    done = subprocess.run(
-        COMMANDS[name],
-        cwd=ROOT,
-        env={**world.environment, "PORT": "1", **changed},
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    environment = {**world.environment, "PORT": "1", **changed}
+    done = forkserver.run(COMMANDS[name], cwd=ROOT, env=environment, seconds=20)
     assert done.returncode not in (0, None), done.stdout + done.stderr
     assert done.returncode > 0, "it ended by itself, not by a signal"
     return done.stdout + done.stderr

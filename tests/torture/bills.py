@@ -1,4 +1,4 @@
-"""Bills: each is paid while a process dies at a failpoint, then many under random kills.
+"""Bills: each is paid while the web or the SMS worker dies, then many under random kills.
 
 J1  one confirmation is sold at most once
 J2  a phone or an SMS that said "paid" means sold, and the money is gone exactly once
@@ -30,9 +30,6 @@ PHONES_UNDER_LOAD = 6
 PROCESS_OF = {
     "confirm.before_commit": "web",
     "confirm.after_commit": "web",
-    "payment.after_biller_answer": "worker",
-    "settle.before_commit": "worker",
-    "settle.after_commit": "worker",
     "sms.after_send": "worker_sms",
 }
 

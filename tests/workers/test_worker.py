@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 import time
 import zlib
@@ -13,6 +12,7 @@ import pytest
 import redis as redis_client
 
 from app.bell import PAYMENTS, Bell
+from tests import forkserver
 from tests.workers.conftest import Alone
 from tests.world import ROOT, wait_for
 
@@ -149,10 +149,8 @@ def test_it_refuses_to_start(
 ) -> None:
     if changes.get("DATABASE_URL") == "owner":
         changes = {"DATABASE_URL": alone.migration_database_url}
-    done = subprocess.run(
-        [sys.executable, "-m", "workers", *arguments],
-        cwd=ROOT, env=alone.environment | changes, capture_output=True, text=True, timeout=20,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "workers", *arguments]
+    done = forkserver.run(command, cwd=ROOT, env=alone.environment | changes, seconds=20)
     assert done.returncode == code
     assert said in done.stderr
     assert "Traceback" not in done.stderr

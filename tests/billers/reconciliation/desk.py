@@ -162,7 +162,8 @@ class Desk:
     def told(self) -> list[str]:
         """The kinds of SMS about payments of this test, in order."""
         rows = self.rows(
-            "SELECT m.kind FROM messages m JOIN payments p ON p.id = m.subject ORDER BY m.created_at"
+            "SELECT m.kind FROM messages m JOIN payments p ON p.id = m.subject"
+            " ORDER BY m.created_at"
         )
         return [row.kind for row in rows]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -27,7 +27,10 @@ NEWS = {
     "captured": ("payment_paid", "bill_paid_by_you", "bill_paid_for_you"),
     "released": ("payment_refused", "bill_refused_by_you", "bill_not_paid_for_you"),
     "cancelled": ("payment_cancelled", "bill_cancelled_by_you", "bill_not_paid_for_you"),
-    "manual": ("payment_manual", "bill_manual_by_you", None),
+    "manual": ("payment_manual", "bill_manual_by_you", "bill_manual_for_you"),
+    "returned": ("payment_returned", "bill_returned_by_you", "bill_returned_for_you"),
+    "refunded": ("payment_refunded", "bill_refunded_by_you", "bill_refunded_for_you"),
+    "stands": ("payment_stands", "bill_stands_by_you", "bill_stands_for_you"),
 }
 
 
@@ -44,6 +47,9 @@ class Bill:
     claim: Claim | None = None
     stale: bool = False  # its fence is another since it became manual
     sent_at: datetime | None = None
+    accrued: list[tuple[str, int, int]] = field(default_factory=list)
+    refunded: bool = False  # and these two exclude each other
+    written_off: bool = False
 
 
 class Bills(Base):
@@ -185,7 +191,7 @@ class Bills(Base):
         if says is Outcome.PAID and bill.state in UNDECIDED:
             self.books.post(movement.moves(), hold_id=bill.hold_id)
             if movement.agent:
-                self.model.accrue(movement.agent, movement.price)
+                bill.accrued = self.model.accrue(movement.agent, movement.price)
             self._bill_ends(bill, "captured")
         elif says is Outcome.PAID and bill.state == "released":
             self.books.post([("suspense:late", movement.credit, amount)])
@@ -194,7 +200,7 @@ class Bills(Base):
             self._bill_gives_back(bill, "released")
         elif says is Outcome.REFUSED and bill.state == "captured" and not bill.stale:
             self.books.post([(movement.credit, "suspense:returned", amount)])
-            bill.state = "returned"
+            self._bill_ends(bill, "returned")
         elif bill.state in ("sent", "unknown"):
             assert bill.sent_at
             rules = self.market.billers[self.biller]
@@ -210,9 +216,30 @@ class Bills(Base):
             self.model.rose(bill.movement.agent)
         self._bill_ends(bill, state)
 
+    def bill_refunded(self, bill: Bill) -> None:
+        """All that its capture took, turned round; nobody has earned by it."""
+        if bill.state != "returned":
+            raise Refused("not_returned")
+        if bill.refunded:
+            raise Refused("sale_refunded")
+        if bill.written_off:
+            raise Refused("sale_written_off")
+        (_, _, amount), *parts = bill.movement.moves()
+        payer = bill.movement.debit
+        back = [(account, payer, minor) for _, account, minor in parts]
+        self.books.post([("suspense:returned", payer, amount), *back])
+        bill.refunded = True
+        if bill.movement.agent:
+            self.model.take_back_accrued(bill.accrued)
+            self.model.rose(bill.movement.agent)
+        self.tell_of_bill(bill, "refunded")
+
     def _bill_ends(self, bill: Bill, state: str) -> None:
         bill.state = State(state)
-        own, to_agent, to_customer = NEWS[state]
+        self.tell_of_bill(bill, state)
+
+    def tell_of_bill(self, bill: Bill, news: str) -> None:
+        own, to_agent, to_customer = NEWS[news]
         if bill.movement.payer:
             self.model.tell(bill.id, own, bill.movement.payer)
         if bill.movement.agent and bill.walk_in:

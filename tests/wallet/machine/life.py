@@ -10,7 +10,6 @@ from hypothesis.stateful import Bundle, multiple
 
 from app.billers.protocols.answers import Outcome
 from tests.wallet.machine.base import ABOVE, FLOATS, NEW, START, TIER, Asked, step
-from tests.wallet.machine.bills import Bills
 from tests.wallet.machine.counter import Counter
 from tests.wallet.machine.floats import Floats, Request
 from tests.wallet.machine.lives import Lives
@@ -66,7 +65,7 @@ def kept(it: Any) -> Any:
     return multiple() if it is None else it
 
 
-class Life(Sending, Counter, Floats, Bills, Settling, Stops, Trust, Lives):
+class Life(Sending, Counter, Floats, Settling, Stops, Trust, Lives):
     """A person who has no wallet yet does none of what needs one."""
 
     asked = Bundle("asked")
@@ -286,6 +285,13 @@ class Life(Sending, Counter, Floats, Bills, Settling, Stops, Trust, Lives):
         if bill:
             for answer in says:
                 self.biller_says(bill, answer)
+
+    @step(it=bills_paid)
+    def gives_back(self, it: Asked) -> None:
+        """Two of the staff, whatever became of it."""
+        bill = self.bills.get(it.made.id) if it.made else None
+        if bill:
+            self.refund(bill)
 
     # ---- the bank
 

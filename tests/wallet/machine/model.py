@@ -180,10 +180,13 @@ class Model:
         if not given:
             return 0
         done.reversed = True
-        for name, minor, funded in done.accrued:
-            self.agents[name].accruals.append(Accrual(-minor, -funded, self.now))
+        self.take_back_accrued(done.accrued)
         back_to_receiver = done.movement.price.fee if done.movement.fee_payer == "receiver" else 0
         return given - back_to_receiver
+
+    def take_back_accrued(self, accrued: Sequence[tuple[str, int, int]]) -> None:
+        for name, minor, funded in accrued:
+            self.agents[name].accruals.append(Accrual(-minor, -funded, self.now))
 
     def accrue(self, agent: str, found: Price) -> list[tuple[str, int, int]]:
         above = self.agents[agent].above

@@ -5,26 +5,29 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from app.billers.models import Payment
 from app.billers.reconciliation import exceptions, runs
 from app.billers.reconciliation.exceptions import ReportException
 from app.errors import DomainError
 from app.markets.model import Market
 from app.markets.parties import BankParty
 from app.markets.reports import Report
-from app.staff import biller_cases, cases, decisions
-from app.staff.accounts import Staff
+from app.staff import biller_cases, cases, decisions, payment_cases
+from app.staff.accounts import Staff, StaffRow
 from app.staff.cases import Proposal
 from app.wallet.keys import new_key
 from app.wallet.trust import matching, orders
 from app.wallet.trust.orders import DueDay
 from tests.staff.desk import Desk
-from tests.wallet.machine.base import CHECKER, MAKER, Base
+from tests.wallet.machine.base import CHECKER, MAKER
+from tests.wallet.machine.bills import Bill, Bills
 from tests.wallet.machine.books import OPERATOR
 
 PARTY = BankParty(name="Bank", account="1", bank_code="01")
@@ -37,8 +40,7 @@ REPORT = {
 NOBODYS = "NOBODYS"  # a reference of theirs that is none of ours
 
 
-class Settling(Base):
-    biller: str
+class Settling(Bills):
     office: tuple[Staff, Staff] | None = None
 
     @property
@@ -113,9 +115,19 @@ class Settling(Base):
             def about(session: Session, reference: str = reference) -> Proposal:
                 return biller_cases.about_late_sale(session, reference)
 
-            self._two_agree(
-                "late_sale", about, lambda minor=minor: (OPERATOR, "suspense:late", minor)
-            )
+            def model(minor: int = minor) -> None:
+                self.books.post([(OPERATOR, "suspense:late", minor)])
+
+            self._two_agree("late_sale", about, model)
+
+    def refund(self, bill: Bill) -> None:
+        """What the biller took back is the payer's again, fee included."""
+
+        def about(session: Session) -> Proposal:
+            reference = session.get_one(Payment, bill.id).reference
+            return payment_cases.about_refund(session, reference)
+
+        self._two_agree("sale_refund", about, lambda: self.bill_refunded(bill))
 
     # ---- two people
 
@@ -132,9 +144,16 @@ class Settling(Base):
                 return ("suspense:returned", self.owed, one.theirs_minor)
             return (OPERATOR, self.owed, one.theirs_minor)
 
-        self._two_agree("report_write_off", about, move)
+        def model() -> None:
+            self.books.post([move()])
+            if one.why == "returned" and one.payment_id:
+                bill = self.bills[one.payment_id]
+                bill.written_off = True
+                self.tell_of_bill(bill, "stands")
 
-    def _two_agree(self, kind: str, about: Any, move: Any) -> None:
+        self._two_agree("report_write_off", about, model)
+
+    def _two_agree(self, kind: str, about: Any, model: Callable[[], None]) -> None:
         maker, checker = self._two()
 
         def real(session: Session) -> str:
@@ -148,14 +167,20 @@ class Settling(Base):
                 lambda s, case: decisions.carry_out(s, self.paying, case, checker, self.now),
             )  # fmt: skip
 
-        self.same(f"two of the staff: {kind}", real, lambda _: self.books.post([move()]))
+        self.same(f"two of the staff: {kind}", real, lambda _: model())
 
     def _two(self) -> tuple[Staff, Staff]:
+        """The same for all lives in a database."""
         if self.office is None:
-            desk = Desk(self.db, "")
-            first = desk.add(MAKER, "finance")
-            self.office = (first, desk.add(CHECKER, "finance", by=first))
+            first = self._clerk(MAKER, None)
+            self.office = (first, self._clerk(CHECKER, first))
         return self.office
+
+    def _clerk(self, name: str, by: Staff | None) -> Staff:
+        known = self.town.run(lambda s: s.scalar(select(StaffRow.id).where(StaffRow.name == name)))
+        if known is not None:
+            return Staff(known, name, frozenset({"finance"}))
+        return Desk(self.db, "").add(name, "finance", by=by)
 
     # ---- what there is
 

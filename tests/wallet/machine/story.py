@@ -174,7 +174,23 @@ def _bills(life: Life, unit: int) -> None:
                 agent="neema", customer="amina", amount=unit, how="again", says=says
             )
         )
+    _taken_back(life, unit)
     life.time_passes(by=timedelta(minutes=11), house_is_kept=True, holds_run_out=True)
+
+
+def _taken_back(life: Life, unit: int) -> None:
+    """After these the payer has all of it again, once."""
+    own = life.pays_a_bill(payer="chika", amount=unit, how="once", says=(PAID,))
+    at_counter = life.pays_a_bill_at_the_counter(
+        agent="neema", customer="amina", amount=unit, how="once", says=(PAID,)
+    )
+    for it in (own, at_counter):
+        life.gives_back(it=_done(it))
+        life.follow_bill(it=it, says=(REFUSED,))
+        for _ in range(2):
+            life.gives_back(it=it)
+        life.follow_bill(it=it, says=(PAID, REFUSED))
+        assert life.bills[it.made.id].refunded
 
 
 def _settles(life: Life, unit: int) -> None:
@@ -184,6 +200,9 @@ def _settles(life: Life, unit: int) -> None:
     life.reconcile_biller()
     life.bear_late_sales()
     life.agree()
+    (kept,) = (bill for bill in life.bills.values() if bill.written_off)
+    life.refund(kept)
+    assert not kept.refunded
     _done(life.pays_a_bill(payer="chika", amount=unit, how="once", says=(PAID,)))
     life.time_passes(by=DAY, house_is_kept=True, holds_run_out=False)
     assert life.settle_biller(comes_back=True)
