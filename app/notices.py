@@ -6,13 +6,13 @@ The row holds facts, not text: who moves money says what happened, `app/sms/` sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, String, UniqueConstraint
+from sqlalchemy import DateTime, Integer, String, UniqueConstraint, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -93,3 +93,14 @@ def notify(
     statement = insert(Message).values(row).on_conflict_do_nothing()
     session.execute(statement)
     ring_after_commit(session, bell.MESSAGES)
+
+
+def withdraw(session: Session, subject: UUID, kinds: Collection[str]) -> None:
+    """What nobody has begun to send and has become old news: the outcome is told instead."""
+    statement = update(Message).where(
+        Message.subject == subject,
+        Message.kind.in_(kinds),
+        Message.state == "due",
+        Message.lease_until.is_(None),
+    )
+    session.execute(statement.values(state="gave_up", due_at=None, last_error="overtaken"))

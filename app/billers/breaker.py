@@ -57,6 +57,10 @@ _ANSWERED = text("""
     UPDATE biller_states SET failures = 0, open_until = NULL, probe_until = NULL
     WHERE biller = :biller AND (failures > 0 OR open_until IS NOT NULL)
 """)
+_INQUIRY_ANSWERED = text("""
+    UPDATE biller_states SET failures = 0, open_until = NULL, probe_until = NULL
+    WHERE biller = :biller AND open_until <= clock_timestamp()
+""")
 _DEPOSIT = text("""
     UPDATE biller_states SET deposit_minor = :deposit, deposit_at = clock_timestamp()
     WHERE biller = :biller
@@ -95,6 +99,12 @@ def refuse(standing: Standing) -> None:
 def take_probe(session: Session, biller: str, seconds: int) -> None:
     """Half open: this transaction, which locks the biller's row, sends the one probe."""
     session.execute(_PROBE, {"biller": biller, "seconds": seconds})
+
+
+def inquiry_answered(session: Session, biller: str) -> None:
+    """A biller that names customers may still be silent about payments: this closes a breaker that
+    has opened, and forgives no failure of one that is closed."""
+    session.execute(_INQUIRY_ANSWERED, {"biller": biller})
 
 
 def answered(session: Session, biller: str, deposit_minor: int | None = None) -> bool:

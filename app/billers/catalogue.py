@@ -59,10 +59,10 @@ def customer_number(product: Product, typed: str, region: str) -> str:
         if not rules.least <= len(phone) <= rules.most:
             raise DomainError("msisdn_invalid")
         return phone
-    number = typed.replace(" ", "").replace("-", "").upper()
-    if not (number.isascii() and (number.isalnum() if rules.letters else number.isdigit())):
-        raise DomainError("customer_number_length", digits=digits(product))
-    if not rules.least <= len(number) <= rules.most:
+    number = typed.replace(" ", "").replace("-", "")
+    readable = number.isascii() and (number.isalnum() if rules.letters else number.isdigit())
+    number = number.upper()
+    if not readable or not rules.least <= len(number) <= rules.most:
         raise DomainError("customer_number_length", digits=digits(product))
     if rules.pattern is not None and not re.fullmatch(rules.pattern, number):
         raise DomainError("customer_number_form")

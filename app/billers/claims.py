@@ -7,7 +7,7 @@ What was claimed is committed as `sent`, its hold without an expiry, before the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -28,21 +28,26 @@ from app.wallet import ledger
 LEASE_SECONDS = 30
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
+# One probe of the index a biller: the many that wait for an answer by file are never read here.
 _DUE_BILLERS = text("""
-    SELECT DISTINCT p.biller FROM payments p LEFT JOIN biller_states b ON b.biller = p.biller
-    WHERE p.due_at <= clock_timestamp()
-      AND (p.state <> 'held' OR (p.expires_at > clock_timestamp() AND b.paused_at IS NULL))
-      AND coalesce(b.open_until <= clock_timestamp(), true)
+    SELECT each.biller FROM unnest(CAST(:callable AS text[])) AS each (biller)
+    LEFT JOIN biller_states b ON b.biller = each.biller
+    WHERE coalesce(b.open_until <= clock_timestamp(), true)
       AND coalesce(b.probe_until <= clock_timestamp(), true)
+      AND EXISTS (
+        SELECT FROM payments p WHERE p.biller = each.biller AND p.due_at <= clock_timestamp()
+          AND (p.state <> 'held' OR (p.expires_at > clock_timestamp() AND b.paused_at IS NULL)))
 """)
 _LOCK_BILLER = text("SELECT biller FROM biller_states WHERE biller = :biller FOR UPDATE")
 _IN_FLIGHT = text("""
     SELECT count(*) FROM payments WHERE biller = :biller AND lease_until > clock_timestamp()
 """)
-# Past its bound nobody asks any more: house-keeping makes those manual.
+# Past its bound nobody asks any more: house-keeping makes those manual. So it is with what was sent
+# to another family or account than the market file names by now.
 _DUE = text("""
     SELECT id, state, hold_id, send_again FROM payments
     WHERE biller = :biller AND product = ANY (:products) AND due_at <= clock_timestamp()
+      AND family = :family AND account = :account
       AND (lease_until IS NULL OR lease_until <= clock_timestamp())
       AND CASE WHEN state = 'held' THEN :takes AND expires_at > clock_timestamp()
           ELSE first_sent_at > clock_timestamp() - make_interval(secs => :manual_after)
@@ -88,9 +93,10 @@ class Work:
     buys: bool
 
 
-def due_billers(session: Session) -> list[str]:
-    """Billers with a payment that somebody should look at now; reads only."""
-    return sorted(session.scalars(_DUE_BILLERS))
+def due_billers(session: Session, callable_ones: Collection[str]) -> list[str]:
+    """Of these billers those with a payment that somebody should look at now; reads only."""
+    values = {"callable": sorted(callable_ones)}
+    return sorted(session.scalars(_DUE_BILLERS, values))
 
 
 def claim(session: Session, market: Market, biller: str, most: int, now: datetime) -> list[Work]:
@@ -103,12 +109,14 @@ def claim(session: Session, market: Market, biller: str, most: int, now: datetim
     asked = [row.id for row in due if row.state != State.HELD]
     if not fresh and not asked:
         return []
+    takes = _takes(market, biller, standing, now)
     if standing.breaker == "half_open":
         breaker.take_probe(session, biller, LEASE_SECONDS)
     values = {
         "fresh": fresh,
         "asked": asked,
-        "absent": [row.id for row in due if row.send_again],
+        # A purchase that was not had leaves as a new one does: a paused or closed biller is asked.
+        "absent": [row.id for row in due if row.send_again and takes],
         "reverse": rules.silence_policy == "reverse",
         "lease": LEASE_SECONDS,
         "now": now,
@@ -139,7 +147,9 @@ def _due(
     rules = market.billers[biller]
     values = {
         "biller": biller,
-        "takes": not standing.paused and hours.is_open(rules, market.zone, now),
+        "takes": _takes(market, biller, standing, now),
+        "family": rules.family,
+        "account": rules.credentials or biller,
         # A product that left the market file stays due, and shows in `status`; the rest goes on.
         "products": [product.code for product in rules.products],
         "manual_after": rules.manual_after_seconds,
@@ -147,6 +157,11 @@ def _due(
         "most": room,
     }
     return session.execute(_DUE, values).all()
+
+
+def _takes(market: Market, biller: str, standing: Standing, now: datetime) -> bool:
+    """Whether a purchase may leave now."""
+    return not standing.paused and hours.is_open(market.billers[biller], market.zone, now)
 
 
 def _leaving(

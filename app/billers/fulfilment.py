@@ -111,8 +111,8 @@ class Fulfilment:
         """
         self._in_flight()
         started = 0
-        for biller in self._db.transact(claims.due_billers):
-            if biller not in self._callable or not self._may_try(biller):
+        for biller in self._db.transact(partial(claims.due_billers, callable_ones=self._callable)):
+            if not self._may_try(biller):
                 continue
             free = self._market.billers[biller].concurrency - len(self._flying[biller])
             if free > 0:

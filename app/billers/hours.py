@@ -6,9 +6,10 @@ hours of a day may come from ours.
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from app.billers.protocols.answers import Bill
 from app.errors import DomainError
 from app.markets.billers import Biller
 
@@ -25,6 +26,13 @@ def refuse_closed(rules: Biller, zone: ZoneInfo, at: datetime) -> None:
         )
 
 
+def refuse_stale(rules: Biller, zone: ZoneInfo, bill: Bill | None, at: datetime) -> None:
+    """Raises DomainError `bill_old` for an inquiry of a day before, where it must be of today."""
+    asked_on = bill.asked_on if bill else None
+    if rules.same_day and asked_on is not None and asked_on != at.astimezone(zone).date():
+        raise DomainError("bill_old")
+
+
 def is_open(rules: Biller, zone: ZoneInfo, at: datetime) -> bool:
     """A biller without hours, and one that is paid by file, always takes payments."""
     if rules.opens is None or rules.cut_off is None or rules.family == "file":
@@ -37,7 +45,7 @@ def hold_until(rules: Biller, zone: ZoneInfo, at: datetime, hold_seconds: int) -
     after midnight where inquiry and payment belong to one day. For a file: well after the next.
     """
     if rules.family == "file":
-        return next_cut_off(rules, zone, at) + FILE_MARGIN
+        return next_cut_off(rules, zone, at).astimezone(UTC) + FILE_MARGIN
     until = at + timedelta(seconds=hold_seconds)
     if rules.cut_off is not None:
         until = min(until, next_cut_off(rules, zone, at))

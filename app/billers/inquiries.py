@@ -38,9 +38,10 @@ class Inquiries:
         number = catalogue.customer_number(product, customer_no, self._market.region)
         hours.refuse_closed(rules, self._market.zone, at)
         breaker.refuse(self._view.standing(biller))
+        today = at.astimezone(self._market.zone).date()
         biller_ref = new_key().hex if rules.traits.needs_inquiry else ""
         if not product.inquiry:
-            return Bill(number, "", biller_ref=biller_ref)
+            return Bill(number, "", biller_ref=biller_ref, asked_on=today)
         wire = self._wires.get(biller)
         if wire is None:
             log.error("biller_without_credentials", biller=biller)
@@ -53,17 +54,17 @@ class Inquiries:
                 raise DomainError("nothing_owed") from error
             code = "biller_slow" if error.slow else "biller_down"
             raise DomainError(code, retryable=True) from error
-        self._db.transact(lambda session: breaker.answered(session, biller))
+        self._db.transact(lambda session: breaker.inquiry_answered(session, biller))
         if bill is None:
             raise DomainError("customer_unknown")
         if product.owes and not bill.owed_minor:
             raise DomainError("nothing_owed")
-        return replace(bill, biller_ref=biller_ref)
+        return replace(bill, biller_ref=biller_ref, asked_on=today)
 
     def _count(self, biller: str, rules: Biller, error: InquiryError) -> None:
         """One unusual meter, asked about again and again, must not shut its biller for all."""
         if error.in_format:
             log.warning("inquiry_unusual", biller=biller, reason=error.reason, code=error.code)
-            self._db.transact(lambda session: breaker.answered(session, biller))
+            self._db.transact(lambda session: breaker.inquiry_answered(session, biller))
         elif self._db.transact(lambda session: breaker.failed(session, biller, rules)):
             log.error("breaker_opened", biller=biller, reason=error.reason)

@@ -31,7 +31,9 @@ class Payment(Base):
     sale back, and the payer has all of it again.
 
     `bill_ref` is the biller's name for the inquiry, `biller_txn` for the transaction, `receipt_no`
-    for the sale. `serial` counts all payments.
+    for the sale. `serial` counts all payments. `family`, `account` and `sku` are where and as what
+    it is bought, whatever the market file says later. `acknowledged`: the biller has said that it
+    has the order. `told` is what it said of a sale that did not count, for staff.
 
     With `agent_id` an agent pays for somebody at the counter: `person_id` is the agent's person,
     `wallet_id` the agent's float, and `customer_msisdn` who gets the receipt.
@@ -79,6 +81,11 @@ class Payment(Base):
     send_again: Mapped[bool] = mapped_column(default=False)
     told_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     batch_id: Mapped[UUID | None]
+    family: Mapped[str] = mapped_column(default="")
+    account: Mapped[str] = mapped_column(default="")
+    sku: Mapped[str] = mapped_column(default="")
+    acknowledged: Mapped[bool] = mapped_column(default=False)
+    told: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     refunded_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     @property

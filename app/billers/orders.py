@@ -16,7 +16,7 @@ def order_of(market: Market, row: Row[Any] | Payment) -> Order:
     _, _, product = market.product(row.product)
     return Order(
         row.biller_ref,
-        product.sku,
+        row.sku or product.sku,
         row.customer_no,
         row.amount_minor,
         sells_token=product.sells == "token",

@@ -93,7 +93,7 @@ def confirm(
     For a walk-in customer (`quote.walk_in`) the person is the agent's, and the money the float's.
     The same intent confirmed again gives the payment that it made. Raises DomainError with
     nothing changed: `intent_closed`, `intent_changed`, `intent_expired`, `person_suspended`,
-    `agent_suspended`, `biller_closed`, `biller_paused`, `biller_down`, `bill_used`,
+    `agent_suspended`, `biller_closed`, `biller_paused`, `biller_down`, `bill_used`, `bill_old`,
     `limit_transaction`, `limit_day`, `limit_month`, `insufficient_funds`.
     """
     intent = intents.take(
@@ -109,6 +109,7 @@ def confirm(
     hours.refuse_closed(rules, market.zone, now)
     breaker.refuse_unless_open_for_business(session, quote.biller)
     _refuse_used(session, quote)
+    hours.refuse_stale(rules, market.zone, quote.bill, now)
     expires_at = hours.hold_until(rules, market.zone, now, market.hold_seconds)
     by_file = rules.family == "file"
     reference = _free_reference(session)
@@ -121,6 +122,9 @@ def confirm(
         "reference": reference,
         "biller_ref": bill.biller_ref or payment_id.hex,
         "bill_ref": bill.bill_ref,
+        "family": rules.family,
+        "account": rules.credentials or quote.biller,
+        "sku": market.product(quote.product_code)[2].sku,
         "owed_minor": bill.owed_minor,
         "intent_id": intent_id,
         "person_id": person.id,
@@ -140,11 +144,14 @@ def confirm(
         "agent_id": walk_in.agent_id if walk_in else None,
         "customer_msisdn": walk_in.msisdn if walk_in else None,
         "state": State.HELD,
+        "told_at": now if by_file else None,
         "created_at": now,
         "expires_at": expires_at,
         "due_at": hours.next_cut_off(rules, market.zone, now) if by_file else now,
     }
-    session.execute(insert(Payment).values(row))
+    made = insert(Payment).values(row).on_conflict_do_nothing(index_elements=["biller_ref"])
+    if session.scalar(made.returning(Payment.id)) is None:
+        raise DomainError("bill_used")  # two confirmations of one inquiry, at the same moment
     models.note(session, payment_id, State.HELD, "confirmed", now=now)
     intents.close(session, intent, payment_id, now)
     if agent:

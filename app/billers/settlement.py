@@ -4,8 +4,8 @@
 2. A success counts whoever brings it: the biller sold this reference, and the money follows.
 3. A refusal counts only under the current fence. An older worker's refusal says nothing about a
    request that a newer one has sent since.
-4. Once the biller was asked to undo a sale, only its word on that decides: the first request's
-   own success, however late, is what is being undone.
+4. Once the biller was asked to undo a sale, only its word on that decides: a success of an earlier
+   request, however late, is what is being undone.
 5. What contradicts a decided payment moves no person's money: suspense, event, alarm.
 6. A payment at an agent's counter is the float's, and its agents earn with the capture.
 """
@@ -62,7 +62,7 @@ def record(session: Session, market: Market, claim: Claim, answer: Answer, now: 
         answer.outcome is Outcome.REFUSED_FIRST and claim.request == 1
     )
     remember(payment, answer)
-    if answer.outcome is Outcome.PAID and payment.reversing_at is not None and claim.request == 1:
+    if answer.outcome is Outcome.PAID and payment.reversing_at is not None:
         _note(session, payment, "sold_before_reversal", now, facts)
     elif answer.outcome is Outcome.PAID:
         paid(session, market, payment, answer.tokens, now=now, facts=facts)
@@ -79,7 +79,17 @@ def record(session: Session, market: Market, claim: Claim, answer: Answer, now: 
 
 
 def remember(payment: Payment, answer: Answer) -> None:
-    """What the biller calls its transaction, as soon as it says so."""
+    """What the biller calls its transaction, as soon as it says so; of a sale that does not count
+    what it gave for it, which staff may need.
+    """
+    if answer.biller_txn or (answer.in_format and answer.reason == "pending"):
+        payment.acknowledged = True
+    counts = answer.outcome is Outcome.PAID and payment.reversing_at is None
+    if answer.tokens and not counts:
+        payment.told = {
+            "reason": answer.reason, "code": answer.code, "tokens": list(answer.tokens),
+            "receipt_no": answer.receipt_no,
+        }  # fmt: skip
     if answer.biller_txn:
         payment.biller_txn = answer.biller_txn
     if answer.receipt_no:
@@ -103,15 +113,18 @@ def paid(
         paid_late(session, payment, tokens, now=now, facts=facts)
     elif state in (State.HELD, State.CANCELLED):
         _note(session, payment, "sold_unsent", now, facts)
-        _alarm("sold_unsent", payment)
+        alarm("sold_unsent", payment)
+    elif state is State.RETURNED and payment.refunded_at is None:
+        _note(session, payment, "sold_after_return", now, facts)
+        alarm("sold_after_return", payment)
     elif payment.refunded_at is not None:
         _note(session, payment, "sold_after_refund", now, facts)
-        _alarm("sold_after_refund", payment)
+        alarm("sold_after_refund", payment)
     elif list(tokens) == payment.tokens:
         _note(session, payment, "paid_again", now, facts)
     else:
         _note(session, payment, "other_token", now, facts)
-        _alarm("other_token", payment)
+        alarm("other_token", payment)
 
 
 def _capture(
@@ -171,7 +184,7 @@ def paid_late(
     models.shift(
         session, payment, State.PAID_LATE, "paid_late", now=now, facts=facts, tokens=list(tokens)
     )
-    _alarm("paid_late", payment)
+    alarm("paid_late", payment)
 
 
 def returned(
@@ -180,7 +193,7 @@ def returned(
     """The biller took a sale back: what we owed it waits in suspense for a decision (`refunds`)."""
     _between_house_accounts(session, payment, "returned", now)
     models.shift(session, payment, State.RETURNED, "returned", now=now, facts=facts)
-    _alarm("returned", payment)
+    alarm("returned", payment)
     telling.tell(session, market, payment, "payment_returned", now)
 
 
@@ -196,7 +209,7 @@ def to_manual(session: Session, market: Market, payment: Payment, *, now: dateti
         facts={"requests": payment.requests},
         due_at=None, lease_until=None, send_again=False, fence=payment.fence + 1,
     )  # fmt: skip
-    _alarm("manual", payment)
+    alarm("manual", payment)
     telling.tell(session, market, payment, "payment_manual", now)
 
 
@@ -233,7 +246,8 @@ def _ask_later(
         return
     wait = ask_after(rules, payment.requests)
     due_at = func.clock_timestamp() + timedelta(seconds=wait)
-    again = absent and rules.when_absent == "buy_again"
+    # Who had it and has forgotten it would take the same reference for a new purchase.
+    again = absent and rules.when_absent == "buy_again" and not payment.acknowledged
     if payment.state == State.SENT:
         models.shift(
             session, payment, State.UNKNOWN, "no_answer", now=now, facts=facts,
@@ -303,6 +317,6 @@ def _note(
     models.note(session, payment.id, State(payment.state), what, now=now, facts=facts)
 
 
-def _alarm(kind: str, payment: Payment) -> None:
+def alarm(kind: str, payment: Payment) -> None:
     ALARMS.labels(kind).inc()
     log.error("payment_alarm", kind=kind, reference=payment.reference, biller=payment.biller)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.billers import catalogue
 from app.billers.models import Payment
 from app.markets.model import Market
-from app.notices import Recipient, notify
+from app.notices import Recipient, notify, withdraw
 from app.wallet import agents, ledger, people
 from app.wallet.keys import derived_key
 from app.wallet.people import Person
@@ -41,8 +41,14 @@ TO_CUSTOMER = {
 }
 
 
+OUTCOMES = ("payment_paid", "payment_refused", "payment_manual")
+WAITING = ("payment_waiting", "bill_waiting_by_you", "bill_waiting_for_you")
+
+
 def tell(session: Session, market: Market, payment: Payment, kind: str, now: datetime) -> None:
     """`kind` as a person would be told who paid out of the own wallet."""
+    if payment.told_at and kind in OUTCOMES:
+        withdraw(session, payment.id, WAITING)
     balance = ledger.balance(session, payment.wallet_id)
     facts = {
         "amount_minor": payment.amount_minor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -11,12 +11,15 @@ from sqlalchemy.orm import Session
 
 from app import bell
 from app.billers import models, orders, settlement
-from app.billers.models import Payment
+from app.billers.models import Payment, PaymentEvent
 from app.billers.protocols.answers import Answer, Heard, Outcome
 from app.billers.states import State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
+
+HASTENED_MOST = 20  # of one payment
+HASTENED_EVERY = timedelta(seconds=5)
 
 
 def owner(session: Session, market: Market, biller: str, biller_ref: str) -> str:
@@ -43,28 +46,44 @@ def heard(
 
     A success settles at once. A refusal, and what its signature does not cover, only hastens the
     next question: the answer to that has a fence. A refusal after a success is the biller taking
-    the sale back. Raises DomainError `reference_unknown`.
+    the sale back, unless it had said just this before the sale: then staff must look. What was
+    heard before in the same state is heard no more. Raises DomainError `reference_unknown`.
     """
-    payment_id = session.scalar(
-        select(Payment.id).where(
-            Payment.biller_ref == heard_of.biller_ref, Payment.biller == biller
-        )
-    )
-    if payment_id is None:
-        raise DomainError("reference_unknown")
-    payment = models.lock(session, payment_id)
+    payment = _locked(session, biller, heard_of.biller_ref)
     answer = _judged(market, payment, heard_of)
     code = answer.code if answer else ""
     facts = {"by": "webhook", "reason": answer.reason if answer else "unsigned", "code": code}
     outcome = answer.outcome if answer else Outcome.UNKNOWN
+    before = _before(session, payment, facts)
+    if payment.state not in settlement.UNDECIDED and payment.state in before:
+        return State(payment.state)
     if answer and outcome is Outcome.PAID and payment.reversing_at is None:
         settlement.remember(payment, answer)
         settlement.paid(session, market, payment, answer.tokens, now=now, facts=facts)
+    elif outcome is Outcome.REFUSED and payment.state == State.CAPTURED and before:
+        models.note(session, payment.id, State.CAPTURED, "refused_again", now=now, facts=facts)
+        settlement.alarm("refused_again", payment)
     elif outcome is Outcome.REFUSED and payment.state == State.CAPTURED:
         settlement.returned(session, market, payment, now=now, facts=facts)
     else:
         _hasten(session, payment, now, facts)
     return State(payment.state)
+
+
+def _locked(session: Session, biller: str, biller_ref: str) -> Payment:
+    statement = select(Payment.id).where(Payment.biller_ref == biller_ref, Payment.biller == biller)
+    payment_id = session.scalar(statement)
+    if payment_id is None:
+        raise DomainError("reference_unknown")
+    return models.lock(session, payment_id)
+
+
+def _before(session: Session, payment: Payment, facts: Mapping[str, Any]) -> set[str]:
+    """In which states of the payment just this was heard already."""
+    statement = select(PaymentEvent.to_state).where(
+        PaymentEvent.payment_id == payment.id, PaymentEvent.facts == facts
+    )
+    return set(session.scalars(statement))
 
 
 def _judged(market: Market, payment: Payment, heard_of: Heard) -> Answer | None:
@@ -78,9 +97,17 @@ def _judged(market: Market, payment: Payment, heard_of: Heard) -> Answer | None:
 
 
 def _hasten(session: Session, payment: Payment, now: datetime, facts: Mapping[str, Any]) -> None:
-    """Ask now instead of later; whoever is busy with it right now hears the same."""
+    """Ask now instead of later; whoever is busy with it right now hears the same. A webhook can be
+    sent again by anybody who has seen it, so this is bounded in number and by time.
+    """
+    statement = select(func.count(), func.max(PaymentEvent.at)).where(
+        PaymentEvent.payment_id == payment.id, PaymentEvent.what == "webhook"
+    )
+    times, last = session.execute(statement).one()
+    if times >= HASTENED_MOST or (last and now - last < HASTENED_EVERY):
+        return
     models.note(session, payment.id, State(payment.state), "webhook", now=now, facts=facts)
     if payment.state in (State.SENT, State.UNKNOWN) and payment.lease_until is None:
-        statement = update(Payment).where(Payment.id == payment.id)
-        session.execute(statement.values(due_at=func.clock_timestamp()))
+        sooner = update(Payment).where(Payment.id == payment.id)
+        session.execute(sooner.values(due_at=func.clock_timestamp()))
         ring_after_commit(session, bell.PAYMENTS)

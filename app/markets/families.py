@@ -148,8 +148,8 @@ FAMILIES: dict[FamilyName, Traits] = {
         pays=("any", "fixed", "exact", "partial", "over"),
         codes=(r"[0-9A-Z]{2}", "05"),
         sold=frozenset({"00"}),
-        pending=frozenset({"68", "96"}),
-        judges_repetition=frozenset({"94"}),
+        pending=frozenset({"09", "10", "68", "96"}),  # 10: a part of the amount
+        judges_repetition=frozenset({"26", "94"}),
         forms_nothing=frozenset({"13", "30", "51", "91"}),
         absent=frozenset({"25"}),
         sku_most=12,
@@ -161,6 +161,7 @@ FAMILIES: dict[FamilyName, Traits] = {
         pays=("any", "fixed", "partial", "over"),
         codes=(r"[A-Z0-9_]{1,40}", "UNKNOWN"),
         sold=frozenset({"ACCEPTED"}),
+        judges_repetition=frozenset({"DUPLICATE"}),
         whole_units=False,
     ),
 }

@@ -25,6 +25,12 @@ ALTER TABLE payments
     ADD COLUMN send_again    boolean NOT NULL DEFAULT false,
     ADD COLUMN told_at       timestamptz,
     ADD COLUMN batch_id      uuid,
+    -- Where and as what it was sent: a file that changes meanwhile must not ask somebody else.
+    ADD COLUMN family        text NOT NULL DEFAULT '',
+    ADD COLUMN account       text NOT NULL DEFAULT '',
+    ADD COLUMN sku           text NOT NULL DEFAULT '',
+    ADD COLUMN acknowledged  boolean NOT NULL DEFAULT false,
+    ADD COLUMN told          jsonb,
     ADD CONSTRAINT payments_reversing CHECK (
         reversing_at IS NULL OR first_sent_at IS NOT NULL
     ),
@@ -75,7 +81,8 @@ DROP TABLE biller_batches;
 ALTER TABLE payments
     DROP COLUMN serial, DROP COLUMN bill_ref, DROP COLUMN biller_txn, DROP COLUMN receipt_no,
     DROP COLUMN owed_minor, DROP COLUMN reversing_at, DROP COLUMN send_again,
-    DROP COLUMN told_at, DROP COLUMN batch_id;
+    DROP COLUMN told_at, DROP COLUMN batch_id, DROP COLUMN family, DROP COLUMN account,
+    DROP COLUMN sku, DROP COLUMN acknowledged, DROP COLUMN told;
 """
 
 

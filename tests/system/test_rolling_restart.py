@@ -17,6 +17,7 @@ import requests
 
 from app.runtime import Runtime
 from app.ussd.menus import VERSION, previous
+from tests.conftest import PIN
 from tests.gateway_client import Session
 from tests.people import fresh_meter
 from tests.system.releases import BEFORE, FILE, NOW, OVERLAP_SECONDS
@@ -158,3 +159,7 @@ def test_after_the_overlap_new_sessions_begin_with_the_new_menus(
     live = runtime.sessions.peek(runtime.sessions.hash_of("africastalking", old.id))
     assert live is not None
     assert live.version == previous.VERSION
+    assert old.reply(fresh_meter(), "200").startswith("CON Pay KES 200.00 to Stima token")
+    told = old.reply(PIN)
+    assert told.startswith("END Payment"), told
+    assert "in progress" in told, "no worker runs here"

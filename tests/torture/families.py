@@ -146,7 +146,7 @@ def at_cut_off(judge: Judge, them: Sequence[Payer], leave_at: datetime) -> None:
         world.kill("worker")
         world.start("worker", failpoint=name)
         judge.check(_keep_house_until(world, lambda: world.deaths("worker") > 0), "harness", name)
-        _revive(world)
+    _revive(world)
     told = lambda: all(_outcomes(who.phone, number) for who in them for number in who.numbers)  # noqa: E731
     judge.check(_keep_house_until(world, told), "F5", "no outcome of what was paid by file")
 

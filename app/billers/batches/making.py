@@ -23,7 +23,7 @@ from app.billers import breaker, models, settlement
 from app.billers.batches.models import Batch, folders
 from app.billers.models import BillerState, Payment
 from app.billers.protocols import Family
-from app.billers.protocols.file_lines import Payable, written
+from app.billers.protocols.file_lines import FileRefusedError, Payable, read_answer, written
 from app.billers.protocols.files import DayFiles
 from app.billers.states import State
 from app.db import Database
@@ -89,9 +89,18 @@ def _close(
         if time.monotonic() >= deadline:
             break
     unwritten = db.transact(partial(_unwritten, code=code))
-    for batch in unwritten:
+    return sum(_is_written(db, market, wire, batch, now) for batch in unwritten)
+
+
+def _is_written(db: Database, market: Market, wire: DayFiles, batch: Batch, now: datetime) -> bool:
+    """One file that cannot be written must not keep the next day's at home."""
+    try:
         _write(db, market, wire, batch, now)
-    return len(unwritten)
+    except Exception as error:  # noqa: BLE001 - see above; the next round tries again
+        settlement.ALARMS.labels("batch_not_written").inc()
+        log.error("batch_not_written", batch=batch.name, error=type(error).__name__, exc_info=True)
+        return False
+    return True
 
 
 def _make(
@@ -129,6 +138,7 @@ def _due(market: Market, code: str, now: datetime) -> ColumnElement[bool]:
     """Held over a cut-off. What a product that left the market file was for is sent to nobody."""
     return and_(
         Payment.biller == code,
+        Payment.family == "file",
         Payment.product.in_([product.code for product in market.billers[code].products]),
         Payment.state == State.HELD,
         Payment.due_at <= now,
@@ -194,7 +204,16 @@ def _unwritten(session: Session, code: str) -> Sequence[Batch]:
 def _write(db: Database, market: Market, wire: DayFiles, batch: Batch, now: datetime) -> None:
     """Write a batch's file and remember that it is there. No transaction is open meanwhile."""
     payables = db.transact(partial(_payables, market=market, batch_id=batch.id))
-    wire.put(batch.name, written(batch.head, payables, market.currency))
+    amounts = {one.reference: one.amount_minor for one in payables}
+
+    def answers(raw: bytes) -> bool:
+        try:
+            read_answer(raw, batch.head, amounts, market.currency)
+        except FileRefusedError:
+            return False
+        return True
+
+    wire.put(batch.name, written(batch.head, payables, market.currency), answers)
     failpoints.reach("batch.after_write")
     statement = update(Batch).where(Batch.id == batch.id, Batch.written_at.is_(None))
     db.transact(lambda session: session.execute(statement.values(written_at=now)), idempotent=True)
@@ -204,10 +223,10 @@ def _write(db: Database, market: Market, wire: DayFiles, batch: Batch, now: date
 def _payables(session: Session, market: Market, batch_id: UUID) -> list[Payable]:
     columns = (
         Payment.biller_ref, Payment.customer_no, Payment.amount_minor, Payment.customer_name,
-        Payment.product,
+        Payment.product, Payment.sku,
     )  # fmt: skip
     statement = select(*columns).where(Payment.batch_id == batch_id).order_by(Payment.serial)
     return [
-        Payable(ref, number, minor, name, market.product(product)[2].sku)
-        for ref, number, minor, name, product in session.execute(statement)
+        Payable(ref, number, minor, name, sku or market.product(product)[2].sku)
+        for ref, number, minor, name, product, sku in session.execute(statement)
     ]

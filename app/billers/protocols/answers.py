@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -65,6 +65,18 @@ class Answer:
     biller_txn: str = ""
 
 
+def about_another(answer: Answer, other: str) -> Answer:
+    """The same answer where it is about `other` than was ordered: nobody knows what it means.
+
+    What was given for a sale of another amount is kept, for staff. An answer to another reference
+    may be anybody's.
+    """
+    unknown = Answer(Outcome.UNKNOWN, other, answer.code, in_format=other != "other_reference")
+    if other != "other_amount":
+        return unknown
+    return replace(unknown, tokens=answer.tokens, receipt_no=answer.receipt_no)
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line of a bill: a month that is open, or what a school asks for; minor units.
@@ -87,6 +99,7 @@ class Bill:
 
     `owed_minor` None: nothing is owed, as for a prepaid meter, or the biller did not say.
     `bill_ref` is the biller's name for this inquiry, `biller_ref` ours, which the payment keeps.
+    `asked_on` is the local day of the inquiry.
     """
 
     customer_no: str
@@ -95,6 +108,7 @@ class Bill:
     lines: tuple[Line, ...] = ()
     bill_ref: str = ""
     biller_ref: str = ""
+    asked_on: date | None = None
 
 
 class InquiryError(Exception):

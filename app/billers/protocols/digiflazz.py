@@ -30,6 +30,7 @@ from app.billers.protocols.answers import (
     Order,
     Outcome,
     WebhookError,
+    about_another,
 )
 from app.billers.protocols.fields import (
     is_price,
@@ -168,7 +169,8 @@ def read_transaction(
     if paid and not other and not priced:
         other = "other_amount"
     if other:
-        return Answer(Outcome.UNKNOWN, other, code)
+        told = sold(data, order, code, currency) if paid else Answer(outcome, reason, code)
+        return about_another(told, other)
     return sold(data, order, code, currency) if paid else Answer(outcome, reason, code, True)
 
 
@@ -189,7 +191,7 @@ def other_than(data: Mapping[str, Any], order: Order) -> str:
         return "other_reference"
     if data.get("customer_no") != order.customer_no:
         return "other_customer"
-    return "" if data.get("buyer_sku_code", order.sku) == order.sku else "other_product"
+    return "" if data.get("buyer_sku_code") == order.sku else "other_product"
 
 
 def judge(code: str, status: str, rules: Biller) -> tuple[Outcome, str]:
@@ -227,13 +229,13 @@ def read_inquiry(answer: dict[str, Any], customer_no: str) -> Bill | None:
         raise InquiryError("body_foreign")
     data, code, status = form
     if data.get("customer_no") not in (customer_no, None):
-        raise InquiryError("other_customer", code=code)
+        raise InquiryError("other_customer", in_format=True, code=code)
     if (code, status) == (NO_SUCH_NUMBER_CODE, FAILED):
         return None
     if (code, status) != (PAID_CODE, SUCCESS):
         raise InquiryError("code_not_final", in_format=True, code=code)
     if data.get("customer_no") != customer_no:
-        raise InquiryError("other_customer", code=code)
+        raise InquiryError("other_customer", in_format=True, code=code)
     shown = shown_name(data.get("name"))
     if not shown:
         raise InquiryError("nameless", in_format=True, code=code)

@@ -112,7 +112,7 @@ def read_inquiry(answer: dict[str, Any], asked: Order, currency: Currency) -> Bi
     data, code, status = form
     other = other_than(data, asked)
     if other:
-        raise InquiryError(other, code=code)
+        raise InquiryError(other, in_format=other != "other_reference", code=code)
     if (code, status) == (NO_SUCH_NUMBER_CODE, FAILED):
         return None
     if (code, status) == (NO_BILL_CODE, FAILED):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -41,6 +41,13 @@ Stamp = tuple[int, int, int]  # inode, time of change, size
 
 class OtherFileError(OSError):
     """Under the name of our file stands one with other bytes."""
+
+
+Answers = Callable[[bytes], bool]
+
+
+def any_answer(_raw: bytes) -> bool:
+    return True
 
 
 class DayFiles:
@@ -96,14 +103,15 @@ class DayFiles:
         """Whether there is a folder to put a file into, before money goes on its way."""
         return self._out.is_dir()
 
-    def put(self, name: str, content: bytes) -> None:
+    def put(self, name: str, content: bytes, answers: Answers = any_answer) -> None:
         """Write our file, whole or not at all; the same bytes again change nothing.
 
-        One that was answered already is not written a second time. Raises OSError, and
+        One that is answered already is not written a second time: the biller has had it, and may
+        have put it away. `answers` says whether a file is that answer. Raises OSError, and
         OtherFileError where another file has its name.
         """
         path = self._out / f"{name}.csv"
-        if self.answer_stamp(name) is not None:
+        if self.answer_stamp(name) is not None and answers(self.answer(name)):
             return
         if not path.exists():
             self._write(path, content)
@@ -121,9 +129,7 @@ class DayFiles:
                 os.fsync(file.fileno())
             part.replace(path)
         finally:
-            # Its own, and what a process left that was killed here before.
-            for left in path.parent.glob(f"{path.name}.*.part"):
-                left.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
     # ---- their file
 

@@ -106,10 +106,18 @@ def _read(response: requests.Response) -> bytes:
     return bytes(raw)
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two values under one name: nobody knows which of them was meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name twice")
+    return found
+
+
 def parse_object(raw: bytes) -> dict[str, Any]:
     """The JSON object in a body. Raises WireError."""
     try:
-        parsed = json.loads(raw)
+        parsed = json.loads(raw, object_pairs_hook=_once_each)
     except (ValueError, RecursionError) as error:
         raise WireError("body_not_json") from error
     if not isinstance(parsed, dict):

@@ -32,6 +32,7 @@ from app.billers.protocols.answers import (
     Order,
     Outcome,
     WebhookError,
+    about_another,
 )
 from app.billers.protocols.digiflazz import referring_data
 from app.billers.protocols.fields import (
@@ -208,7 +209,8 @@ def read_transaction(
     if paid and not other and not priced:
         other = "other_amount"
     if other:
-        return Answer(Outcome.UNKNOWN, other, form.code)
+        told = _sold(form, order, currency) if paid else Answer(outcome, reason, form.code)
+        return about_another(told, other)
     if paid:
         return _sold(form, order, currency)
     return Answer(outcome, reason, form.code, True, biller_txn=form.transaction)
@@ -241,7 +243,7 @@ def read_inquiry(reply: Reply, customer_no: str) -> Bill | None:
         raise InquiryError("body_foreign")
     code, status, whose = form.code, form.status, form.data.get("customer_id")
     if whose != customer_no and not (status == FAILED and whose in (None, "")):
-        raise InquiryError("other_customer", code=code)
+        raise InquiryError("other_customer", in_format=True, code=code)
     if (code, status) == (NO_SUCH_NUMBER_CODE, FAILED):
         return None
     if (code, status) != (PAID_CODE, SUCCESS) or not form.is_ok:

@@ -17,7 +17,15 @@ from datetime import datetime
 from typing import Any
 
 from app.billers.protocols import calls
-from app.billers.protocols.answers import Answer, Bill, Heard, InquiryError, Order, Outcome
+from app.billers.protocols.answers import (
+    Answer,
+    Bill,
+    Heard,
+    InquiryError,
+    Order,
+    Outcome,
+    about_another,
+)
 from app.billers.protocols.fields import is_price, named_bill, receipt_no, whole_minor
 from app.billers.protocols.http import Reply, Wire
 from app.billers.protocols.iak import (
@@ -120,7 +128,7 @@ def read_payment(
     paid = outcome is Outcome.PAID
     other = _other(form, order, currency, paid=paid)
     if other:
-        return Answer(Outcome.UNKNOWN, other, form.code)
+        return about_another(Answer(outcome, reason, form.code), other)
     deposit = whole_minor(form.data.get("balance"), currency) if paid else None
     told = receipt if paid else ""
     return Answer(outcome, reason, form.code, True, (), deposit, told, form.transaction)
@@ -170,7 +178,7 @@ def read_inquiry(reply: Reply, asked: Order, currency: Currency) -> Bill | None:
     code, found = form.code, form.code == PAID_CODE
     other = other_than(form, _expected(asked), paid=found)
     if other:
-        raise InquiryError(other, code=code)
+        raise InquiryError(other, in_format=other != "other_reference", code=code)
     if code == NO_SUCH_NUMBER_CODE:
         return None
     if code == NOTHING_OWED_CODE:

@@ -33,6 +33,7 @@ from app.billers.protocols.answers import (
     Order,
     Outcome,
     WebhookError,
+    about_another,
 )
 from app.billers.protocols.fields import (
     MOST_LINES,
@@ -192,7 +193,8 @@ def read_payment(
     code = failure if status == FAILED else status
     other = _other(payment, order, currency)
     if other:
-        return Answer(Outcome.UNKNOWN, other, code)
+        given = _tokens(payment) if order.sells_token and status == SUCCEEDED else ()
+        return about_another(Answer(Outcome.UNKNOWN, other, code, tokens=given), other)
     outcome, reason = _judge(status, code, rules)
     sold: tuple[str, ...] = ()
     if outcome is Outcome.PAID and order.sells_token:
@@ -252,9 +254,9 @@ def read_inquiry(reply: Reply, sku: str, customer_no: str, currency: Currency) -
         _refuse_unless_unknown(told)
         return None
     if told.get("account_number") != customer_no:
-        raise InquiryError("other_customer")
+        raise InquiryError("other_customer", in_format=True)
     if told.get("product_code") != sku:
-        raise InquiryError("other_product")
+        raise InquiryError("other_product", in_format=True)
     if told.get("currency", currency.code) != currency.code:
         raise InquiryError("other_currency", in_format=True)
     inquiry, name = told.get("id"), shown_name(told.get("customer_name"))

@@ -12,7 +12,7 @@ shown, as many as have room.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -48,9 +48,10 @@ def keep(hop: Hop[Services], bill: Bill) -> None:
 def kept(hop: Hop[Services]) -> Bill | None:
     if "bill" not in hop.data:
         return None
-    owed, bill_ref, biller_ref, _ = hop.data["bill"]
+    owed, bill_ref, biller_ref, asked_on = hop.data["bill"]
     number, name = hop.data["customer_no"], hop.data["name"]
-    return Bill(number, name, owed, bill_ref=bill_ref, biller_ref=biller_ref)
+    day = date.fromordinal(asked_on)
+    return Bill(number, name, owed, bill_ref=bill_ref, biller_ref=biller_ref, asked_on=day)
 
 
 def is_stale(hop: Hop[Services]) -> bool:
@@ -60,7 +61,7 @@ def is_stale(hop: Hop[Services]) -> bool:
 
 
 def _today(hop: Hop[Services]) -> int:
-    return hop.now.astimezone(hop.market.zone).day
+    return hop.now.astimezone(hop.market.zone).date().toordinal()
 
 
 def how_much(hop: Hop[Services]) -> str:

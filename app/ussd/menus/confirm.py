@@ -144,8 +144,8 @@ def _same(
 
 
 _PAY_REFUSALS = (
-    *REFUSALS, "just_paid", "bill_used", "biller_closed", "biller_paused", "biller_down",
-    "agent_suspended",
+    *REFUSALS, "just_paid", "bill_used", "bill_old", "biller_closed", "biller_paused",
+    "biller_down", "agent_suspended",
 )  # fmt: skip
 
 STATES: tuple[State[Any], ...] = (
