@@ -82,7 +82,8 @@ def remember(payment: Payment, answer: Answer) -> None:
     """What the biller calls its transaction, as soon as it says so; of a sale that does not count
     what it gave for it, which staff may need.
     """
-    if answer.biller_txn or (answer.in_format and answer.reason == "pending"):
+    numbered = answer.biller_txn not in ("", payment.bill_ref)
+    if answer.outcome is not Outcome.ABSENT and (numbered or answer.reason == "pending"):
         payment.acknowledged = True
     counts = answer.outcome is Outcome.PAID and payment.reversing_at is None
     if answer.tokens and not counts:

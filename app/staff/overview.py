@@ -59,6 +59,16 @@ _HELD = """
     WHERE h.state = 'held' AND h.account_id IN (:wallet_id, :float_id)
     ORDER BY h.held_at LIMIT :most
 """
+_TAKEN_BACK = """
+    SELECT 'payment', p.reference, p.amount_minor + p.fee_minor, NULL::timestamptz,
+           concat_ws(' ', 'taken back by its biller,', p.product, p.customer_no)
+    FROM payments p
+    WHERE p.person_id = :person_id AND p.state = 'returned' AND p.refunded_at IS NULL
+      AND NOT EXISTS (
+        SELECT FROM reconciliation_exceptions e
+        WHERE e.payment_id = p.id AND e.why = 'returned' AND e.outcome = 'written_off')
+    ORDER BY p.id LIMIT :most
+"""
 _SENT = f"""
     SELECT 'voucher', t.reference, t.amount_minor, v.expires_at,
            'sent to ' || {number_of("v.msisdn")} || ', not collected'
@@ -124,6 +134,7 @@ _CASES = """
 """
 _PARTS = (
     _HELD,
+    _TAKEN_BACK,
     _SENT,
     _WAITING,
     _STOPS,

@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+from requests import RequestException
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -32,14 +34,14 @@ from sandbox.billers.kinds import kinds_of
 from tests import quick_market
 from tests.people import fresh_msisdn
 from tests.servers import migrate
-from tests.world import World, wait_for
+from tests.world import READY_SECONDS, World, wait_for
 
 PAYERS_AT_ONCE = 4
 AT_ONCE = 100  # payments between two looks at how far the workers are
 HELD_MOST = 60
 PURCHASES_A_PERSON = 50
 BALANCE_MINOR = 20_000_000
-FILES_WAIT_SECONDS = 8.0
+FILES_WAIT_SECONDS = 10.0
 DRAINED_SECONDS = 300.0
 REST_SECONDS = 60.0  # beyond the doubt: leases run 30 s
 _HELD = text("SELECT count(*) FROM payments WHERE state = 'held' AND NOT biller = ANY (:by_file)")
@@ -119,25 +121,36 @@ def play(
 @contextmanager
 def _soaking(folder: Path, servers: Servers, payments: int, doubt_seconds: int) -> Iterator[Soak]:
     """With the sandbox alone: what is paid by file is confirmed before the workers' first look."""
-    files_leave_at = datetime.now(UTC) + timedelta(seconds=FILES_WAIT_SECONDS + payments / 200)
-    market = quick_market.write(folder, doubt_seconds=doubt_seconds, files_leave_at=files_leave_at)
+    write = partial(quick_market.write, folder, doubt_seconds=doubt_seconds)
+    market = write(files_leave_at=datetime.now(UTC))
     world = World(folder, servers.app_url, servers.owner_url, servers.redis_url, market=str(market))
-    credentials = json.loads(world.environment["BILLER_CREDENTIALS"])
-    settings = Settings.model_validate(
-        {
-            "database_url": servers.app_url,
-            "redis_url": servers.redis_url,
-            "kibanda_market": str(market),
-            "biller_credentials": credentials,
-        }
-    )
-    parts = build_runtime(settings)
     world.start("sandbox")
     try:
+        wait_for(lambda: _answers(world), READY_SECONDS, "the sandbox")
+        files_leave_at = datetime.now(UTC) + timedelta(seconds=FILES_WAIT_SECONDS + payments / 200)
+        write(files_leave_at=files_leave_at)
+        parts = _runtime(world, servers)
         yield Soak(world, parts, doubt_seconds, files_leave_at)
+        parts.db.dispose()
     finally:
         world.stop()
-        parts.db.dispose()
+
+
+def _answers(world: World) -> bool:
+    try:
+        return world.gateway_took() == []
+    except RequestException:
+        return False
+
+
+def _runtime(world: World, servers: Servers) -> Runtime:
+    told = {
+        "database_url": servers.app_url,
+        "redis_url": servers.redis_url,
+        "kibanda_market": world.market,
+        "biller_credentials": json.loads(world.environment["BILLER_CREDENTIALS"]),
+    }
+    return build_runtime(Settings.model_validate(told))
 
 
 def _pay_all(soak: Soak, bought: Sequence[Purchase], dice: random.Random) -> float:

@@ -33,6 +33,8 @@ GRANT SELECT ON refunds TO kibanda_app;
 ALTER TABLE payments
     ADD COLUMN refunded_at timestamptz,
     ADD CONSTRAINT payments_refunded CHECK (refunded_at IS NULL OR state = 'returned');
+CREATE INDEX payments_returned ON payments (person_id)
+    WHERE state = 'returned' AND refunded_at IS NULL;
 """
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -16,9 +16,8 @@ from app.billers import models, payments, refunds, settlement
 from app.billers.payments import PaymentView
 from app.db import Database
 from app.errors import DomainError
-from app.staff import cases, decisions, payment_cases, timeline
+from app.staff import overview, timeline
 from app.staff.accounts import Staff
-from app.staff.cases import Proposal
 from app.wallet import agents, commission, ledger, people, verify
 from app.wallet import refunds as wallet_refunds
 from app.wallet.agents import Agent
@@ -26,11 +25,11 @@ from app.wallet.keys import derived_key, new_key
 from app.wallet.ledger import Move, Posting
 from app.wallet.people import Person
 from app.wallet.trust import identity
+from tests.billers.clerks import Clerks
 from tests.billers.played import refuse
 from tests.billers.stage import AMOUNT, BALANCE, FEE, Stage, now
 from tests.billers.test_counter import ABOVE, EARNED, TAX, Counter, words
 from tests.people import fresh_msisdn
-from tests.wallet.bank import STAFF
 from tests.wallet.test_ledger_races import together
 
 OWN_RULES = ("refunds",)
@@ -60,11 +59,10 @@ TOTAL = AMOUNT + FEE
 
 @dataclass
 class Office:
-    """Two of the finance staff, and a stage whose biller takes sales back."""
+    """Two of the staff, and a stage whose biller takes sales back."""
 
     stage: Stage
-    maker: Staff
-    checker: Staff
+    clerks: Clerks
 
     def flipped(self, payment: PaymentView) -> PaymentView:
         """It was sold, and the biller took it back."""
@@ -79,31 +77,14 @@ class Office:
         self.stage.db.transact(work)
         return self.stage.view(payment)
 
-    def propose(self, payment: PaymentView, **changes: Any) -> str:
-        def work(session: Session) -> str:
-            found = payment_cases.about_refund(session, payment.reference)
-            return self._propose(session, found._replace(facts=found.facts | changes))
-
-        return self.stage.db.transact(work)
-
-    def _propose(self, session: Session, about: Proposal) -> str:
-        case = cases.propose(
-            session, kind="sale_refund", subject=about.subject, facts=about.facts,
-            evidence="call with the biller, ticket 4711", maker=self.maker, now=now(),
-        )  # fmt: skip
-        return case.reference
+    def propose(self, payment: PaymentView) -> str:
+        return self.clerks.propose(payment.reference)
 
     def approve(self, case: str, by: Staff | None = None) -> str:
-        checker = by or self.checker
-        return self.stage.db.transact(
-            lambda session: cases.approve(
-                session, case, checker, now(),
-                lambda s, one: decisions.carry_out(s, self.stage.market, one, checker, now()),
-            )
-        )  # fmt: skip
+        return self.clerks.approve(case, by)
 
     def refund(self, payment: PaymentView) -> str:
-        return self.approve(self.propose(payment))
+        return self.clerks.refund(payment.reference)
 
     def house(self) -> dict[str, int]:
         return {name: self.stage.house(name) for name in HOUSE}
@@ -121,12 +102,7 @@ class Office:
 
 @pytest.fixture
 def office(stage: Stage) -> Office:
-    def somebody() -> Staff:
-        staff_id, name = new_key(), f"f{secrets.token_hex(8)}"
-        stage.run(STAFF, id=staff_id, name=name)
-        return Staff(staff_id, name, frozenset({"finance"}))
-
-    return Office(stage, somebody(), somebody())
+    return Office(stage, Clerks.hired(stage.db, stage.market))
 
 
 @pytest.fixture
@@ -231,7 +207,7 @@ def test_it_is_given_back_once(office: Office, person: Person) -> None:
     payment = office.flipped(office.stage.pay(person))
     case = office.propose(payment)
     assert refusal(lambda: office.propose(payment)) == "case_open"
-    assert refusal(lambda: office.approve(case, by=office.maker)) == "same_person"
+    assert refusal(lambda: office.approve(case, by=office.clerks.maker)) == "same_person"
     assert office.stage.balance(person).balance_minor == BALANCE - TOTAL
     office.approve(case)
     assert refusal(lambda: office.approve(case)) == "case_decided"
@@ -273,18 +249,12 @@ def test_two_cases_at_one_moment_give_back_once(office: Office, person: Person) 
     assert stage.balance(person).balance_minor == BALANCE
 
 
-def _approved(office: Office, payment: PaymentView, **changes: Any) -> Any:
-    """A case that two people agreed on, and that nobody has carried out."""
-
-    def work(session: Session) -> Any:
-        facts = {"total_minor": payment.total_minor} | changes
-        case = office._propose(session, Proposal(payment.reference, facts))
-        return cases.approve(session, case, office.checker, now(), lambda _, one: one.id)
-
-    return office.stage.db.transact(work)
+def _approved(office: Office, payment: PaymentView, **changes: int) -> UUID:
+    facts = {"total_minor": payment.total_minor} | changes
+    return office.clerks.agreed(payment.reference, **facts)
 
 
-def _straight(session: Session, payment: PaymentView, case_id: Any, **changes: Any) -> int:
+def _straight(session: Session, payment: PaymentView, case_id: UUID, **changes: Any) -> int:
     """The wallet's own call, without what the use case looks at."""
     arguments = {
         "key": new_key(),
@@ -375,7 +345,7 @@ def test_the_database_lets_nothing_else_out(office: Office, person: Person) -> N
     exact = (("fees", net), ("tax", TAX), ("suspense:returned", AMOUNT))
     assert posts(*exact) == "authority_invalid", "refund_v1 has not written it down"
 
-    def refused(case: Any, **changes: Any) -> None:
+    def refused(case: UUID, **changes: Any) -> None:
         with pytest.raises(DBAPIError, match="refund_v1"):
             stage.db.transact(lambda s: _straight(s, payment, case, **changes))
 
@@ -437,14 +407,24 @@ def test_the_timeline_tells_both_people(office: Office, person: Person) -> None:
     told = [
         line.what for line in office.stage.db.transact(lambda s: timeline.of_payment(s, payment.id))
     ]
-    assert f"{case} sale_refund proposed by {office.maker.name}" in told
-    assert f"{case} sale_refund approved by {office.checker.name}" in told
+    assert f"{case} sale_refund proposed by {office.clerks.maker.name}" in told
+    assert f"{case} sale_refund approved by {office.clerks.checker.name}" in told
 
 
-def test_the_list_of_a_person_has_it(office: Office, person: Person) -> None:
+def test_what_waits_for_staff_is_open_and_what_came_back_is_not(
+    office: Office, person: Person
+) -> None:
+    db = office.stage.db
     payment = office.flipped(office.stage.pay(person))
+
+    def waits() -> list[tuple[str, int | None]]:
+        found = db.transact(lambda s: overview.of_person(s, people.get(s, person.id)))
+        return [(one.reference, one.amount_minor) for one in found.open]
+
+    assert waits() == [(payment.reference, TOTAL)]
     office.refund(payment)
-    (view,) = office.stage.db.transact(lambda s: payments.recent(s, person.id, 5))
+    assert waits() == []
+    (view,) = db.transact(lambda s: payments.recent(s, person.id, 5))
     assert view.refunded_at is not None
 
 

@@ -30,7 +30,7 @@ def staff_desk(servers: Servers, own_name: str) -> Iterator[Desk]:
 @pytest.fixture
 def desk(staff_desk: Desk) -> Desk:
     """Nobody has an account yet."""
-    staff_desk.admin(f"TRUNCATE {TABLES}")
+    staff_desk.admin(f"TRUNCATE {TABLES} CASCADE")
     return Desk(staff_desk.db, staff_desk.admin_url)
 
 

@@ -18,7 +18,7 @@ from launcher.servers import Servers, temporary_servers
 from tests import quick_market
 from tests.servers import in_memory, migrate
 from tests.torture import bills, families, transfers
-from tests.torture.judge import Judge, wait_rest
+from tests.torture.judge import Judge
 from tests.world import World
 
 FILES_WAIT_SECONDS = 45.0  # until the cut-off: by then those have confirmed who are paid for so
@@ -54,9 +54,9 @@ def run(servers: Servers, folder: Path, seed: int) -> int:
         by_file = families.payers(parts, world, families.BY_FILE)
         with timed("confirmed for the day's files"):
             families.confirm_all(judge, by_file)
-            judge.check(
-                datetime.now(UTC) < files_leave_at, "harness", "confirmed after the cut-off"
-            )
+            families.pause_files(parts, paused=True)
+            in_time = datetime.now(UTC) < files_leave_at
+            judge.check(in_time, "harness", "confirmed after the cut-off")
         for name in families.DEATHS:
             with timed(f"{name}, all families"):
                 families.at_failpoint(name, parts, judge, called)
@@ -72,12 +72,12 @@ def run(servers: Servers, folder: Path, seed: int) -> int:
                 with timed(name):
                     moved.append(transfers.at_failpoint(name, story, parts, world, judge))
         with timed("the day's files"):
-            families.at_cut_off(judge, by_file, files_leave_at)
+            families.at_cut_off(parts, judge, by_file, files_leave_at)
         with timed("killing at random under load"):
             under, killed = bills.under_load(parts, world, dice)
         people += under
         with timed("coming to rest"):
-            wait_rest(world)
+            judge.rest()
         with timed("judging"):
             families.judge_all(judge, parts, [*called, *by_file])
             for who in people:

@@ -42,6 +42,13 @@ class Judge:
             answer = self.world.flask(command)
             self.check(answer.returncode == 0, "J6", f"{command}: {answer.stdout[-500:]}")
 
+    def rest(self) -> None:
+        """Wait until nothing moves; what still does then is judged as it stands."""
+        try:
+            wait_rest(self.world)
+        except AssertionError as error:
+            self.check(False, "rest", str(error))
+
 
 def wait_rest(world: World) -> None:
     """Return when no payment is on its way and no SMS is due."""

@@ -27,6 +27,7 @@ TABLES = (
     "posting_keys_0",
     "postings",
     "postings_default",
+    "refunds",
     "statement_lines",
 )
 WRITES = (
@@ -49,6 +50,7 @@ LEDGER_FUNCTIONS = {
     "open_statement_v1",
     "post_v1",
     "record_bank_line_v1",
+    "refund_v1",
     "release_v1",
     "reverse_v1",
     "roll_up_v1",
@@ -62,6 +64,7 @@ INNER_FUNCTIONS = {
     "give_back_counts_v1",
     "lock_accounts_of_hold_v1",
     "oldest_key_v1",
+    "refund_moves_v1",
     "spend_authority_v1",
 }
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from app.db import Database
 from app.wallet import ledger, verify
 from tests.billers.reconciliation.test_verify import OWN_RULES as ORDER_RULES
+from tests.billers.test_refunds import OWN_RULES as REFUND_RULES
 from tests.wallet.bank import Bank, count, posting
 from tests.wallet.trust.test_verify import OWN_RULES as TRUST_RULES
 
@@ -138,6 +139,7 @@ def test_every_rule_is_broken_above() -> None:
         *(other for _, _, others in BREAKS for other in others),
         *TRUST_RULES,
         *ORDER_RULES,
+        *REFUND_RULES,
     }
 
 

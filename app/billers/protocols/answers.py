@@ -65,16 +65,17 @@ class Answer:
     biller_txn: str = ""
 
 
+# What answers another question, or none: it need not be the biller who spoke.
+ANYBODYS = ("other_reference", "body_foreign")
+
+
 def about_another(answer: Answer, other: str) -> Answer:
     """The same answer where it is about `other` than was ordered: nobody knows what it means.
 
-    What was given for a sale of another amount is kept, for staff. An answer to another reference
-    may be anybody's.
+    The tokens of a sale of another amount are kept, for staff.
     """
-    unknown = Answer(Outcome.UNKNOWN, other, answer.code, in_format=other != "other_reference")
-    if other != "other_amount":
-        return unknown
-    return replace(unknown, tokens=answer.tokens, receipt_no=answer.receipt_no)
+    unknown = Answer(Outcome.UNKNOWN, other, answer.code, in_format=other not in ANYBODYS)
+    return replace(unknown, tokens=answer.tokens) if other == "other_amount" else unknown
 
 
 @dataclass(frozen=True, slots=True)

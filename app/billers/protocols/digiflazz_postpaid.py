@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from app.billers.protocols import calls
-from app.billers.protocols.answers import Answer, Bill, Heard, InquiryError, Order
+from app.billers.protocols.answers import ANYBODYS, Answer, Bill, Heard, InquiryError, Order
 from app.billers.protocols.digiflazz import (
     FAILED,
     NO_SUCH_NUMBER_CODE,
@@ -112,7 +112,7 @@ def read_inquiry(answer: dict[str, Any], asked: Order, currency: Currency) -> Bi
     data, code, status = form
     other = other_than(data, asked)
     if other:
-        raise InquiryError(other, in_format=other != "other_reference", code=code)
+        raise InquiryError(other, in_format=other not in ANYBODYS, code=code)
     if (code, status) == (NO_SUCH_NUMBER_CODE, FAILED):
         return None
     if (code, status) == (NO_BILL_CODE, FAILED):

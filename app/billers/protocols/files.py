@@ -128,8 +128,13 @@ class DayFiles:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
+        except FileNotFoundError:
+            if not path.exists():  # another worker was quicker, and has put away what was left
+                raise
         finally:
-            part.unlink(missing_ok=True)
+            # Its own, and what a process left that was killed here before.
+            for left in path.parent.glob(f"{path.name}.*.part"):
+                left.unlink(missing_ok=True)
 
     # ---- their file
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from app.billers.protocols import calls
 from app.billers.protocols.answers import (
+    ANYBODYS,
     Answer,
     Bill,
     Heard,
@@ -178,7 +179,7 @@ def read_inquiry(reply: Reply, asked: Order, currency: Currency) -> Bill | None:
     code, found = form.code, form.code == PAID_CODE
     other = other_than(form, _expected(asked), paid=found)
     if other:
-        raise InquiryError(other, in_format=other != "other_reference", code=code)
+        raise InquiryError(other, in_format=other not in ANYBODYS, code=code)
     if code == NO_SUCH_NUMBER_CODE:
         return None
     if code == NOTHING_OWED_CODE:

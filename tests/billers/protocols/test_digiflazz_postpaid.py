@@ -84,7 +84,7 @@ def test_what_an_answer_means(demo: Market, fields: dict[str, Any], paid: str, a
     for read, meaning in ((read_payment, paid), (read_status, asked)):
         answer = read(changed(**fields), ORDER, rules, KES)
         assert f"{answer.outcome} {answer.reason}" == meaning
-        assert answer.in_format == (not answer.reason.startswith(("other_", "body_")))
+        assert answer.in_format == (not answer.reason.startswith(("other_reference", "body_")))
         is_paid = answer.reason == "paid"
         assert answer.receipt_no == ("S1234554321N/b" if is_paid else "")
         assert answer.deposit_minor == (99_000_000 if is_paid else None)
@@ -137,8 +137,8 @@ NO_BILLS: list[tuple[dict[str, Any], str, bool]] = [
     ({"desc": {"detail": [{**MONTH, "denda": "-1"}]}}, "lines_unreadable", True),
     ({"desc": {"detail": [MONTH] * 101}}, "lines_unreadable", True),
     ({"ref_id": "other"}, "other_reference", False),
-    ({"customer_no": "54100234571"}, "other_customer", False),
-    ({"buyer_sku_code": "other", "rc": "54", **FAILED}, "other_product", False),
+    ({"customer_no": "54100234571"}, "other_customer", True),
+    ({"buyer_sku_code": "other", "rc": "54", **FAILED}, "other_product", True),
     ({"ref_id": "other", "rc": "60", **FAILED}, "other_reference", False),
     ({"rc": None}, "body_foreign", False),
 ]

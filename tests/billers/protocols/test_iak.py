@@ -113,9 +113,9 @@ def test_what_an_answer_means(
 ) -> None:
     answer = read_transaction(reply(status, **fields), ORDER, rules, KES, absent="06")
     assert f"{answer.outcome} {answer.reason}" == meaning
-    assert answer.in_format == (not answer.reason.startswith(("other_", "body_")))
+    assert answer.in_format == (not answer.reason.startswith(("other_reference", "body_")))
     is_paid = answer.outcome == "paid"
-    assert answer.tokens == (TOKENS if is_paid else ())
+    assert answer.tokens == (TOKENS if is_paid or answer.reason == "other_amount" else ())
     assert answer.deposit_minor == (99_000_000 if is_paid else None)
     if is_paid or answer.reason == "pending":
         assert answer.biller_txn == "9968"
@@ -145,9 +145,9 @@ NAMED = {
     "message": "SUCCESS", "rc": "00",
 }  # fmt: skip
 NO_NAMES: list[tuple[dict[str, Any], int, str, bool]] = [
-    ({"customer_id": "54100234571"}, 200, "other_customer", False),
-    ({"customer_id": ""}, 200, "other_customer", False),
-    ({"customer_id": "54100234571", "status": "2", "rc": "14"}, 200, "other_customer", False),
+    ({"customer_id": "54100234571"}, 200, "other_customer", True),
+    ({"customer_id": ""}, 200, "other_customer", True),
+    ({"customer_id": "54100234571", "status": "2", "rc": "14"}, 200, "other_customer", True),
     ({"name": ""}, 200, "nameless", True),
     ({"rc": "102", "status": 2, "customer_id": ""}, 400, "code_not_final", True),
     ({"rc": "07", "status": "2"}, 200, "code_not_final", True),

@@ -107,7 +107,7 @@ def test_what_an_answer_means(
     for is_asked, meaning in ((False, paid), (True, asked)):
         answer = read_payment(reply(status, **fields), ORDER, rules, KES, asked=is_asked)
         assert f"{answer.outcome} {answer.reason}" == meaning
-        assert answer.in_format == (not answer.reason.startswith(("other_", "body_")))
+        assert answer.in_format == (not answer.reason.startswith(("other_reference", "body_")))
         is_paid = answer.reason == "paid"
         assert answer.receipt_no == ("S1234554321N" if is_paid else "")
         assert answer.deposit_minor == (99_000_000 if is_paid else None)
@@ -150,8 +150,8 @@ NO_BILLS: list[tuple[dict[str, Any], int, str, bool]] = [
     ({"selling_price": None}, 200, "owed_unreadable", True),
     ({"selling_price": 247400}, 200, "lines_differ", True),
     ({"ref_id": "other"}, 200, "other_reference", False),
-    ({"hp": ""}, 200, "other_customer", False),
-    ({"code": "other", "response_code": "14"}, 200, "other_product", False),
+    ({"hp": ""}, 200, "other_customer", True),
+    ({"code": "other", "response_code": "14"}, 200, "other_product", True),
     ({"ref_id": "", "response_code": "01"}, 200, "other_reference", False),
     ({"response_code": None}, 200, "body_foreign", False),
 ]
@@ -231,7 +231,7 @@ def served(till: Till) -> Iterator[str]:
 KIT = Kit(
     family="iak_postpaid",
     serve=served,
-    rules=CODES,
+    rules={**CODES, "same_day": True},
     product={"sells": "service", "pay": "exact"},
     webhook=lambda sale, word: callback({"ref_id": sale.ref, "status": 1, "response_code": word}),
     signed=False,

@@ -87,7 +87,13 @@ class Base(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        """Everybody with what they begin with; the clock at the next morning."""
+        """Everybody with what they begin with; the clock at the next morning.
+
+        The biller is this life's own: another one may have paid for days that are still to come.
+        """
+        (_, biller), *others = self.market.billers.items()
+        billers = {f"b{secrets.token_hex(6)}": biller, **dict(others)}
+        self.market = self.market.model_copy(update={"billers": billers})
         self.town = Kiosk(self.db, self.market, Codes({1: CODE_KEY}))
         self.pins = Pins(Sealer({1: CODE_KEY}), self.market.pin)
         tomorrow = datetime.now(self.market.zone).date() + timedelta(days=1)

@@ -21,7 +21,16 @@ import iso8583
 from iso8583.specs import default_ascii
 
 from app.billers import tokens
-from app.billers.protocols.answers import Answer, Bill, InquiryError, Line, Order, Outcome
+from app.billers.protocols.answers import (
+    ANYBODYS,
+    Answer,
+    Bill,
+    InquiryError,
+    Line,
+    Order,
+    Outcome,
+    about_another,
+)
 from app.billers.protocols.fields import month_label, receipt_no, shown_name
 from app.markets.billers import Biller
 
@@ -188,9 +197,10 @@ def read_sale(answer: Fields, request: Fields, order: Order, rules: Biller) -> A
 
     A code that only the first request's answer may be refused with means nothing on an advice's.
     """
-    code, foreign = _judge_form(answer, request)
-    if foreign:
-        return Answer(Outcome.UNKNOWN, foreign, code)
+    code, other = _judge_form(answer, request)
+    if other:
+        told = _sold(answer, order, code) if code == DONE else Answer(Outcome.UNKNOWN, other, code)
+        return about_another(told, other)
     if code == DONE:
         return _sold(answer, order, code)
     if code in rules.refused_codes:
@@ -206,9 +216,9 @@ def read_reversal(answer: Fields, request: Fields) -> Answer:
     25: the biller never saw the original and refuses it should it still arrive, so nothing was sold
     and nothing will be.
     """
-    code, foreign = _judge_form(answer, request)
-    if foreign:
-        return Answer(Outcome.UNKNOWN, foreign, code)
+    code, other = _judge_form(answer, request)
+    if other:
+        return about_another(Answer(Outcome.UNKNOWN, other, code), other)
     undone = {DONE: "reversed", NO_ORIGINAL: "never_arrived"}.get(code)
     if undone is None:
         return Answer(Outcome.UNKNOWN, "not_reversed", code, in_format=True)
@@ -220,9 +230,9 @@ def read_bill(answer: Fields, request: Fields, customer_no: str) -> Bill | None:
 
     Raises InquiryError for any other answer, `in_format` when it is the biller's own.
     """
-    code, foreign = _judge_form(answer, request)
-    if foreign:
-        raise InquiryError(foreign, code=code)
+    code, other = _judge_form(answer, request)
+    if other:
+        raise InquiryError(other, in_format=other not in ANYBODYS, code=code)
     if code == UNKNOWN_CUSTOMER:
         return None
     if code == NOTHING_OPEN:
