@@ -18,7 +18,7 @@ from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
 
-HASTENED_MOST = 20  # of one payment
+HEARD_MOST = 20  # of one payment
 HASTENED_EVERY = timedelta(seconds=5)
 
 
@@ -100,14 +100,16 @@ def _hasten(session: Session, payment: Payment, now: datetime, facts: Mapping[st
     """Ask now instead of later; whoever is busy with it right now hears the same. A webhook can be
     sent again by anybody who has seen it, so this is bounded in number and by time.
     """
-    statement = select(func.count(), func.max(PaymentEvent.at)).where(
-        PaymentEvent.payment_id == payment.id, PaymentEvent.what == "webhook"
-    )
-    times, last = session.execute(statement).one()
-    if times >= HASTENED_MOST or (last and now - last < HASTENED_EVERY):
+    heard_of = PaymentEvent.what.in_(("webhook", "hastened"))
+    last = func.max(PaymentEvent.at).filter(PaymentEvent.what == "hastened")
+    statement = select(func.count(), last).where(PaymentEvent.payment_id == payment.id, heard_of)
+    times, hastened_at = session.execute(statement).one()
+    if times >= HEARD_MOST or (hastened_at and now - hastened_at < HASTENED_EVERY):
         return
-    models.note(session, payment.id, State(payment.state), "webhook", now=now, facts=facts)
-    if payment.state in (State.SENT, State.UNKNOWN) and payment.lease_until is None:
+    waits = payment.state in (State.SENT, State.UNKNOWN) and payment.lease_until is None
+    what = "hastened" if waits else "webhook"
+    models.note(session, payment.id, State(payment.state), what, now=now, facts=facts)
+    if waits:
         sooner = update(Payment).where(Payment.id == payment.id)
         session.execute(sooner.values(due_at=func.clock_timestamp()))
         ring_after_commit(session, bell.PAYMENTS)

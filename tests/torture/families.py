@@ -138,6 +138,7 @@ def at_death_of_the_billers(parts: Runtime, judge: Judge, them: Sequence[Payer])
     world.kill("sandbox")
     world.start("sandbox")
     judge.check(_within(lambda: _answers(world)), "harness", "the billers did not come back")
+    judge.check(_within(lambda: _none_shut(parts)), "harness", "a breaker stayed open")
 
 
 def at_cut_off(parts: Runtime, judge: Judge, them: Sequence[Payer], leave_at: datetime) -> None:
@@ -234,6 +235,12 @@ def _at_death(parts: Runtime, world: World, name: str, judge: Judge) -> set[str]
 def _sent(parts: Runtime) -> set[str]:
     """Only to know that the kill hit what it should; nothing is judged by it."""
     return set(parts.db.transact(lambda session: session.scalars(SENT).all()))
+
+
+def _none_shut(parts: Runtime) -> bool:
+    """Whether every biller may be asked again, which the next stories begin with."""
+    found = parts.db.transact(breaker.standings)
+    return all(standing.breaker != "open" for standing in found.values())
 
 
 def _revive(world: World) -> None:
