@@ -653,3 +653,28 @@ def test_staff_see_what_waits_and_what_went_out(school: School) -> None:
     _, (out,) = look()
     assert (out.state, out.paid, out.given_back, out.open_lines) == ("answered", 1, 0, 0)
     assert stage.db.transact(lambda s: payments.outcome(s, payment.id)).receipt_no == "R1"
+
+
+def test_a_file_that_cannot_be_written_keeps_no_other_at_home(school: School) -> None:
+    school.stage.pay()
+    cut_off = school.cut_off
+    day = cut_off.astimezone(school.stage.market.zone)
+    name = f"{school.stage.code}-{day:%Y%m%d}-01"
+    (school.folder / "out" / f"{name}.csv").write_text("somebody else's\n")
+    school.close()
+    second = school.stage.pay()
+    school.stage.run(
+        "UPDATE payments SET due_at = due_at + interval '1 day',"
+        " expires_at = expires_at + interval '1 day' WHERE id = :id",
+        id=second.id,
+    )
+    school.close(cut_off + timedelta(days=1, seconds=1))
+    assert [batch.written_at is not None for batch in school.batches()] == [False, True]
+
+
+def test_what_is_no_answer_keeps_no_file_at_home(school: School) -> None:
+    school.stage.pay()
+    day = school.cut_off.astimezone(school.stage.market.zone)
+    school.path(f"{school.stage.code}-{day:%Y%m%d}-01").write_text("")
+    school.close()
+    assert list(school.ours())

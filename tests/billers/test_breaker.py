@@ -113,3 +113,12 @@ def test_a_name_check_tells_the_customer(stage: Stage) -> None:
     }  # fmt: skip
     with pytest.raises(DomainError, match="customer_unknown"):
         inquiries.inquire(stage.product, "54100234563", at=now())
+
+
+def test_an_odd_answer_in_its_own_form_is_no_silence(stage: Stage) -> None:
+    stage.rules(breaker_failures=2, breaker_open_seconds=60)
+    stage.biller.script = lambda biller, body: {**biller.sell(body), "price": 1}
+    for _ in range(3):
+        stage.pay()
+    stage.drain()
+    assert BreakerView(stage.db).standing(stage.code).breaker == "closed"

@@ -34,3 +34,17 @@ def test_who_is_paid_by_file_was_told_at_once(stage: Stage, policy: str) -> None
     market = stage.market.model_copy(update={"billers": {stage.code: rules}})
     waiting.tell(stage.db, market, now())
     assert stage.messages(payment) == []
+
+
+def test_what_was_not_sent_yet_gives_way_to_the_outcome(stage: Stage) -> None:
+    stage.biller.script = in_turn(pending, honest)
+    payment = stage.pay()
+    stage.drain()
+    stage.sent_ago(61)
+    waiting.tell(stage.db, stage.market, now())
+    stage.drain_until(payment, "captured")
+    rows = stage.run("SELECT kind, state FROM messages WHERE subject = :id", id=payment.id)
+    assert {(row.kind, row.state) for row in rows} == {
+        ("payment_waiting", "gave_up"),
+        ("payment_paid", "due"),
+    }
