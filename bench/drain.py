@@ -132,7 +132,8 @@ def _spread(stages: list[Stage]) -> None:
     """Payments become due one after the other, at the pace, from a moment from now."""
     for stage in stages:
         stage.run(
-            "UPDATE payments p SET due_at = clock_timestamp() + make_interval(secs => 1 + n / :pace)"
+            "UPDATE payments p"
+            " SET due_at = clock_timestamp() + make_interval(secs => 1 + n / :pace)"
             " FROM (SELECT id, row_number() OVER (ORDER BY id)::float AS n FROM payments"
             " WHERE biller = :code) o WHERE o.id = p.id AND p.biller = :code",
             pace=float(PACE_A_SECOND), code=stage.code,

@@ -1,4 +1,4 @@
-"""Billers of every family: what a bill was about, the question after it, the day's files, favourites.
+"""Billers of every family: what a bill is about, doubt and its end, day files, favourites.
 
 Revision ID: 0013
 Revises: 0012
