@@ -19,7 +19,7 @@ run: $(LOCAL) ## install, start the servers, migrate, load the demo, run everyth
 	@exec $(PY) -m launcher run
 
 test: $(DEV) ## all tests, on embedded servers of their own
-	@exec $(PY) -m pytest -n auto $(ARGS)
+	@exec $(PY) -m pytest -n auto --dist worksteal $(ARGS)
 
 check: lint types imports ussd-check ## everything that needs no server: lint types imports ussd-check
 

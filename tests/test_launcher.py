@@ -311,13 +311,13 @@ def test_another_demo_market_has_its_own_country(tmp_path: Path) -> None:
     assert asked.demo
     assert told["SANDBOX_SERVICE_CODE"] == "*789*55#"
     assert told["SANDBOX_REGION"] == "ID"
-    assert json.loads(told["BILLER_CREDENTIALS"]) == {
-        "pln": {
-            "url": "http://127.0.0.1:8001/billers/pln",
-            "username": "kibanda",
-            "api_key": "demo-pln-key",
-            "webhook_secret": "demo-pln-secret",
-        }
+    accounts = json.loads(told["BILLER_CREDENTIALS"])
+    assert sorted(accounts) == ["bpjs", "pdam", "pln", "pulsa"]
+    assert accounts["pln"] == {
+        "url": "http://127.0.0.1:8001/billers/pln",
+        "username": "kibanda",
+        "api_key": "demo-pln-key",
+        "webhook_secret": "demo-pln-secret",
     }
     assert json.loads(told["SANDBOX_PEOPLE"])[0] == {
         "name": "Siti Rahayu",

@@ -42,7 +42,7 @@ PRODUCTS: dict[str, tuple[str, list[dict[str, Any]]]] = {
             product("health", "insurance", "exact"),
             product("fees", "school", "partial"),
             product("clinic", "health", "over"),
-            product("bundle", "data", "fixed", price=99),
+            product("bundle", "tv", "fixed", price=99),
             product("units", "electricity", "any", sells="token"),
         ],
     ),

@@ -25,7 +25,7 @@ def error_of(answer: requests.Response) -> tuple[int, str]:
 
 def test_what_is_sold(billers: Sandbox) -> None:
     data = xendit(billers, "GET", "product").json()["data"]
-    assert data[3] == {"code": "bundle", "name": "data", "min": 99, "max": 99}
+    assert data[3] == {"code": "bundle", "name": "tv", "min": 99, "max": 99}
     assert [one["code"] for one in data] == ["health", "fees", "clinic", "bundle", "units"]
 
 

@@ -140,7 +140,7 @@ def test_it_outlives_a_lost_database(alone: Alone) -> None:
             ["payments"],
             {"BILLER_CREDENTIALS": "{}"},
             1,
-            "BILLER_CREDENTIALS has no entry for stima",
+            "BILLER_CREDENTIALS has no entry for afya, bando, jiji, king,",
         ),
     ],
 )
