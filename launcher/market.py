@@ -113,7 +113,7 @@ def _market(name: str, told: Mapping[str, Any]) -> Market:
         region=str(told["region"]),
         service_code=str(told["service_codes"][0]),
         biller_files=billers.read(told["billers"], int(told["currency"]["exponent"])),
-        timezone=str(told.get("timezone", "UTC")),
+        timezone=str(told["timezone"]),
         people=people,
         currency=str(told["currency"]["code"]),
         exponent=int(told["currency"]["exponent"]),

@@ -95,9 +95,10 @@ MARKET = """\
     code = "demo"
     demo = true
     region = "KE"
+    timezone = "Africa/Nairobi"
     service_codes = ["*384*123#"]
     currency = { code = "KES", exponent = 2 }
-    billers.stima.name = "Stima"
+    billers.stima = { name = "Stima", family = "digiflazz_prepaid", products = [] }
 """
 
 

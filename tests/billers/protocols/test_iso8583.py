@@ -158,7 +158,6 @@ ADVISED = parted(
             CAPTURED, most=2),
         Row("duplicate for ever", (Play(says="duplicate"),), MANUAL, over_after=3),
         Row("cut without a word", (SILENT, CUT, CUT, HONEST), CAPTURED),
-        Row("late for ever", (LATE,), MANUAL, over_after=3),
     )
 )  # fmt: skip
 REVERSED = parted(
