@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from app import markets
+from app import markets, telemetry
 from app.billers.fulfilment import Fulfilment
 from app.billers.protocols import wires
 from app.db import Database
@@ -155,6 +155,7 @@ def _latencies(stages: list[Stage]) -> list[float]:
 
 def _work(url: str, market: Market, urls: dict[str, str], expected: int, told: Connection) -> None:
     """The worker's process: drain until so many are captured, then say how long it took."""
+    telemetry.configure("INFO")
     db = Database(url, pool_size=POOL)
     account = {"username": "kibanda", "api_key": "key"}
     credentials: dict[str, Any] = {code: {"url": one, **account} for code, one in urls.items()}

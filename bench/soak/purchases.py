@@ -52,15 +52,18 @@ def draw(
     first = min(BY_FILE_MOST, max(3, round(count * BY_FILE / len(by_file))))
     chosen = [code for code in by_file for _ in range(first)]
     chosen += dice.choices(others, k=count - len(chosen))
-    numbers: dict[str, Iterator[str]] = {}
+    numbers = {
+        product.code: _numbers(product, code in by_file, count, dice)
+        for code, rules in market.billers.items()
+        for product in rules.products
+    }
     made = []
     for code in chosen:
         product = dice.choice(market.billers[code].products)
-        theirs = numbers.setdefault(product.code, _numbers(product, code in by_file, count, dice))
         fault = None
         if code not in by_file and dice.random() < FAULTY:
             fault = draw_fault(kinds[code], dice)
-        made.append(Purchase(code, product, next(theirs), dice.random(), fault))
+        made.append(Purchase(code, product, next(numbers[product.code]), dice.random(), fault))
     return made
 
 

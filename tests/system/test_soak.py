@@ -9,7 +9,7 @@ from launcher.postgres import APPLICATION, DATABASE, OWNER
 from launcher.redis import Redis
 from launcher.servers import Servers
 
-PAYMENTS, SEED = 120, 9
+PAYMENTS, SEED = 120, 29
 DOUBT_SECONDS = 15
 
 
