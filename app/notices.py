@@ -6,14 +6,15 @@ The row holds facts, not text: who moves money says what happened, `app/sms/` sa
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, String, UniqueConstraint, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy import DateTime, Integer, String, UniqueConstraint, text, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app import bell
@@ -56,6 +57,16 @@ class Message(Base):
     sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+_QUEUE = text("""
+    INSERT INTO messages (
+        id, kind, subject, person_id, msisdn, language, facts, due_at, created_at)
+    SELECT id, kind, subject, person_id, msisdn, language, facts, :now, :now
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
+        id uuid, kind text, subject uuid, person_id uuid, msisdn text, language text, facts jsonb)
+    ON CONFLICT DO NOTHING
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """Who gets the SMS, and in which language."""
@@ -63,6 +74,17 @@ class Recipient:
     msisdn: str
     language: str
     person_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One SMS to come of that kind about that subject, for `notify_all`."""
+
+    message_id: UUID
+    kind: str
+    subject: UUID
+    recipient: Recipient
+    facts: Mapping[str, Any]
 
 
 def notify(
@@ -79,19 +101,24 @@ def notify(
 
     `facts` are JSON: amounts in minor units as integers, times as ISO 8601 text.
     """
-    row = {
-        "id": message_id,
-        "kind": kind,
-        "subject": subject,
-        "person_id": recipient.person_id,
-        "msisdn": recipient.msisdn,
-        "language": recipient.language,
-        "facts": dict(facts),
-        "due_at": now,
-        "created_at": now,
-    }
-    statement = insert(Message).values(row).on_conflict_do_nothing()
-    session.execute(statement)
+    notify_all(session, [Notice(message_id, kind, subject, recipient, facts)], now=now)
+
+
+def notify_all(session: Session, notices: Sequence[Notice], *, now: datetime) -> None:
+    """`notify` for several, in one statement."""
+    rows = [
+        {
+            "id": str(notice.message_id),
+            "kind": notice.kind,
+            "subject": str(notice.subject),
+            "person_id": notice.recipient.person_id and str(notice.recipient.person_id),
+            "msisdn": notice.recipient.msisdn,
+            "language": notice.recipient.language,
+            "facts": dict(notice.facts),
+        }
+        for notice in notices
+    ]
+    session.execute(_QUEUE, {"rows": json.dumps(rows), "now": now})
     ring_after_commit(session, bell.MESSAGES)
 
 

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from datetime import UTC, datetime
 from functools import partial
 
 from sqlalchemy.exc import DBAPIError
@@ -24,22 +23,16 @@ from app import failpoints
 from app.billers import breaker, claims, settlement
 from app.billers.claims import LEASE_SECONDS, Work
 from app.billers.protocols.answers import Answer, Family, Outcome
-from app.billers.states import State
+from app.billers.settler import Settler, clock
 from app.db import Database
 from app.errors import DomainError
 from app.markets.model import Market
 from app.telemetry import log
 
 GLANCE_SECONDS = 0.03  # how soon work that became due beside calls in flight is seen
-RECORD_AGAIN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0)
 MARGIN_SECONDS = 2
 ANSWERED_EVERY_SECONDS = 1.0
 LEFT_ALONE_SECONDS = 5.0  # a lock that is waited for in vain would cost the others 2 s a round
-
-
-def clock() -> datetime:
-    """Now, aware, for facts and events; leases and due times are the database's."""
-    return datetime.now(UTC)
 
 
 class Fulfilment:
@@ -49,6 +42,7 @@ class Fulfilment:
         self._db = db
         self._market = market
         self._wires = wires
+        self._settler = Settler(db, market)
         # Who is paid by file is not called: `batches` writes and reads those.
         self._callable = {code for code in wires if market.billers[code].silence_policy != "wait"}
         self._pools = {
@@ -97,6 +91,8 @@ class Fulfilment:
             pool.shutdown(wait=False)
         flying = self._in_flight()
         waited = wait(flying, timeout=max(0.0, deadline - time.monotonic()))
+        if not waited.not_done:
+            self._settler.close()
         return drained and not waited.not_done
 
     def _in_flight(self) -> set[Future[None]]:
@@ -159,7 +155,8 @@ class Fulfilment:
         # No transaction is open here: a biller may take its whole time-out to answer.
         answer = wire.pay(work.order) if work.buys else wire.follow_up(work.order)
         failpoints.reach("payment.after_biller_answer")
-        state = self._record(work, answer, claimed_at + LEASE_SECONDS)
+        lease_end = claimed_at + LEASE_SECONDS
+        state = self._settler.settle(work.claim, answer, lease_end=lease_end)
         if state is not None:
             log.info(
                 "biller_answered", biller=biller, reference=work.claim.reference,
@@ -171,22 +168,6 @@ class Fulfilment:
         except (DomainError, DBAPIError) as error:
             # The payment is settled all the same; the next answer counts again.
             log.warning("answer_not_counted", biller=biller, error=type(error).__name__)
-
-    def _record(self, work: Work, answer: Answer, lease_end: float) -> State | None:
-        """Settle, trying again while the database is away and the lease lasts."""
-        settle = partial(
-            settlement.record, market=self._market, claim=work.claim, answer=answer, now=clock()
-        )
-        for pause in (*RECORD_AGAIN_SECONDS, None):
-            try:
-                return self._db.transact(settle, name="settle", idempotent=True)
-            except (DomainError, DBAPIError) as error:
-                log.warning("settle_again", error=type(error).__name__)
-                if pause is None or time.monotonic() + pause > lease_end:
-                    break
-                time.sleep(pause)
-        log.error("answer_lost", reference=work.claim.reference, outcome=answer.outcome)
-        return None
 
     def _count(self, biller: str, answer: Answer) -> None:
         """An answer resets the count of failures: told at once after a failure, else seldom."""

@@ -1,4 +1,5 @@
-"""The tables of payments, and `shift`, the only way from one state to another.
+"""The tables of payments, and `shift`, the way from one state to another; for sales, which come
+many at once, it is `captures`, by the same table of states.
 
 `came_from` stands in the row beside `state` so that a CHECK can judge the step itself; an event
 that repeats the step is written with it and never changed.
@@ -6,12 +7,12 @@ that repeats the step is written with it and never changed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Identity, String, select, update
+from sqlalchemy import BigInteger, DateTime, Identity, String, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -142,10 +143,30 @@ class Resolution(Base):
     withdrawn_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
+_LOCK_SOLD = select(Payment).from_statement(
+    text("""
+    SELECT * FROM payments
+    WHERE id = ANY (:ids) AND state = ANY (:states) AND reversing_at IS NULL
+    ORDER BY id FOR UPDATE SKIP LOCKED
+""")
+)
+
+
 def lock(session: Session, payment_id: UUID) -> Payment:
     """The payment, its row locked until the transaction ends, read anew. Raises NoResultFound."""
     statement = select(Payment).where(Payment.id == payment_id).with_for_update()
     return session.execute(statement, execution_options={"populate_existing": True}).scalar_one()
+
+
+def lock_sold(
+    session: Session, payment_ids: Collection[UUID], states: Collection[State]
+) -> Sequence[Payment]:
+    """Of these payments, by id, those in such a state that nobody else holds and whose sale is not
+    being undone; their rows locked until the transaction ends, read anew.
+    """
+    values = {"ids": list(payment_ids), "states": list(states)}
+    options = {"populate_existing": True}
+    return session.scalars(_LOCK_SOLD, values, execution_options=options).all()
 
 
 def shift(

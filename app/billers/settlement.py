@@ -22,20 +22,19 @@ from prometheus_client import Counter
 from sqlalchemy import func, update
 from sqlalchemy.orm import Session
 
-from app.billers import hours, models, telling
+from app.billers import captures, hours, models, telling
+from app.billers.captures import POSTING_KIND, PostingRefusedError, Sale
 from app.billers.models import Payment
 from app.billers.protocols.answers import Answer, Outcome
-from app.billers.states import State
+from app.billers.states import UNDECIDED, State
 from app.markets.billers import Biller
 from app.markets.model import Market
 from app.telemetry import log
-from app.wallet import agents, commission, ledger
+from app.wallet import agents, ledger
 from app.wallet.counter import low_float
 from app.wallet.keys import derived_key
 from app.wallet.ledger import Move, Posting
 
-POSTING_KIND = "bill_payment"
-UNDECIDED = (State.SENT, State.UNKNOWN, State.MANUAL)
 ALARMS = Counter("kibanda_payment_alarms_total", "Payments that need a person to look", ["kind"])
 
 
@@ -49,15 +48,11 @@ class Claim:
     request: int  # 1 for the first that may ever have left
 
 
-class PostingRefusedError(RuntimeError):
-    """The ledger refused what a payment's state calls for; a person must look."""
-
-
 def record(session: Session, market: Market, claim: Claim, answer: Answer, now: datetime) -> State:
     """Let one answer of the biller take effect; the state of the payment after it."""
     payment = models.lock(session, claim.payment_id)
     current = payment.fence == claim.fence
-    facts = {"request": claim.request, "reason": answer.reason, "code": answer.code}
+    facts = _facts(claim, answer)
     refused = answer.outcome is Outcome.REFUSED or (
         answer.outcome is Outcome.REFUSED_FIRST and claim.request == 1
     )
@@ -76,6 +71,28 @@ def record(session: Session, market: Market, claim: Claim, answer: Answer, now: 
     else:
         _note(session, payment, "late_answer", now, facts)
     return State(payment.state)
+
+
+def record_sold(
+    session: Session, market: Market, answered: Mapping[UUID, tuple[Claim, Answer]], now: datetime
+) -> set[UUID]:
+    """Let these sales, by payment, take effect together; which did.
+
+    Left out, for `record`, is what somebody else works on, is decided, or is being undone.
+    """
+    payments = models.lock_sold(session, answered, UNDECIDED)
+    sales = []
+    for payment in payments:
+        claim, answer = answered[payment.id]
+        remember(payment, answer)
+        sales.append(Sale(payment, answer.tokens, _facts(claim, answer)))
+    if sales:
+        captures.capture(session, market, sales, now)
+    return {payment.id for payment in payments}
+
+
+def _facts(claim: Claim, answer: Answer) -> dict[str, Any]:
+    return {"request": claim.request, "reason": answer.reason, "code": answer.code}
 
 
 def remember(payment: Payment, answer: Answer) -> None:
@@ -109,7 +126,7 @@ def paid(
     """The biller sold it: capture, or, when the money was already given back, `paid_late`."""
     state = State(payment.state)
     if state in UNDECIDED:
-        _capture(session, market, payment, tokens, now=now, facts=facts)
+        captures.capture(session, market, [Sale(payment, tokens, facts)], now)
     elif state is State.RELEASED:
         paid_late(session, payment, tokens, now=now, facts=facts)
     elif state in (State.HELD, State.CANCELLED):
@@ -126,36 +143,6 @@ def paid(
     else:
         _note(session, payment, "other_token", now, facts)
         alarm("other_token", payment)
-
-
-def _capture(
-    session: Session,
-    market: Market,
-    payment: Payment,
-    tokens: tuple[str, ...],
-    *,
-    now: datetime,
-    facts: Mapping[str, Any],
-) -> None:
-    net_fee = payment.fee_minor - payment.tax_minor - payment.commission_minor
-    shares = (
-        (f"settlement:{payment.biller}", payment.amount_minor),
-        ("tax", payment.tax_minor),
-        ("commission", payment.commission_minor),
-        ("fees", net_fee),
-    )
-    moves = tuple(
-        Move(payment.wallet_id, ledger.house_account(session, name, payment.currency), part)
-        for name, part in shares
-        if part
-    )
-    posting_id = _post(session, payment, "capture", moves, now=now, hold_id=payment.hold_id)
-    _accrue(session, payment, posting_id, now)
-    models.shift(
-        session, payment, State.CAPTURED, "paid", now=now, facts=facts,
-        tokens=list(tokens), settled_at=now, due_at=None, lease_until=None, send_again=False,
-    )  # fmt: skip
-    telling.tell(session, market, payment, "payment_paid", now)
 
 
 def release(
@@ -270,46 +257,16 @@ def _between_house_accounts(session: Session, payment: Payment, why: str, now: d
     settlement = ledger.house_account(session, f"settlement:{payment.biller}", payment.currency)
     suspense = ledger.house_account(session, f"suspense:{why}", payment.currency)
     debit, credit = (suspense, settlement) if why == "late" else (settlement, suspense)
-    moves = (Move(debit, credit, payment.amount_minor),)
-    _post(session, payment, why, moves, now=now, authority=f"payment:{payment.id}:{why}")
-
-
-def _post(
-    session: Session,
-    payment: Payment,
-    step: str,
-    moves: tuple[Move, ...],
-    *,
-    now: datetime,
-    hold_id: UUID | None = None,
-    authority: str | None = None,
-) -> int:
     posting = Posting(
-        key=derived_key(payment.id, step),
-        kind=POSTING_KIND if step == "capture" else f"{POSTING_KIND}_{step}",
-        moves=moves,
+        key=derived_key(payment.id, why),
+        kind=f"{POSTING_KIND}_{why}",
+        moves=(Move(debit, credit, payment.amount_minor),),
         reference=payment.reference,
-        authority=authority,
-        hold_id=hold_id,
+        authority=f"payment:{payment.id}:{why}",
     )
     (answer,) = ledger.post(session, [posting], now=now)
     if answer.refusal or answer.posting_id is None:
-        raise PostingRefusedError(f"{step} of {payment.reference}: {answer.refusal}")
-    return answer.posting_id
-
-
-def _accrue(session: Session, payment: Payment, posting_id: int, now: datetime) -> None:
-    if payment.agent_id is None:
-        return
-    agent = agents.get(session, payment.agent_id)
-    commission.accrue_shares(
-        session,
-        posting_id,
-        payment.reference,
-        commission.shares_of(agent, payment.earned_minor, payment.super_agent_minor),
-        funded_minor=payment.commission_minor,
-        now=now,
-    )
+        raise PostingRefusedError(f"{why} of {payment.reference}: {answer.refusal}")
 
 
 def _note(

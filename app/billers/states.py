@@ -45,6 +45,7 @@ TRANSITIONS: dict[State, tuple[State, ...]] = {
 }
 CLAIMABLE = (State.HELD, State.SENT, State.UNKNOWN)  # these have a due time; no other state has
 OPEN = (*CLAIMABLE, State.MANUAL)  # the person's money is set aside
+UNDECIDED = (State.SENT, State.UNKNOWN, State.MANUAL)  # it was sent, and how it ended is open
 
 
 def is_allowed(source: State, target: State) -> bool:

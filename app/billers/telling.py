@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from app.billers import catalogue
 from app.billers.models import Payment
 from app.markets.model import Market
-from app.notices import Recipient, notify, withdraw
+from app.notices import Notice, Recipient, notify_all, withdraw
 from app.wallet import agents, ledger, people
+from app.wallet.accounts import Balance
 from app.wallet.keys import derived_key
 from app.wallet.people import Person
 
@@ -47,9 +48,34 @@ WAITING = ("payment_waiting", "bill_waiting_by_you", "bill_waiting_for_you")
 
 def tell(session: Session, market: Market, payment: Payment, kind: str, now: datetime) -> None:
     """`kind` as a person would be told who paid out of the own wallet."""
-    if payment.told_at and kind in OUTCOMES:
-        withdraw(session, payment.id, WAITING)
-    balance = ledger.balance(session, payment.wallet_id)
+    tell_all(session, market, [payment], kind, now)
+
+
+def tell_all(
+    session: Session, market: Market, payments: Sequence[Payment], kind: str, now: datetime
+) -> None:
+    """`tell` for several payments to which the same has happened."""
+    for payment in payments:
+        if payment.told_at and kind in OUTCOMES:
+            withdraw(session, payment.id, WAITING)
+    balances = ledger.balances(session, {payment.wallet_id for payment in payments})
+    payers = people.get_all(
+        session, {payment.person_id for payment in payments if payment.agent_id is None}
+    )
+    notices: list[Notice] = []
+    for payment in payments:
+        facts = _facts(market, payment, kind, balances[payment.wallet_id], now)
+        if payment.agent_id is None:
+            to_payer = _recipient(payers[payment.person_id])
+            notices.append(_notice(payment, kind, to_payer, facts))
+        else:
+            notices += _at_counter(session, market, payment, kind, facts)
+    notify_all(session, notices, now=now)
+
+
+def _facts(
+    market: Market, payment: Payment, kind: str, balance: Balance, now: datetime
+) -> dict[str, Any]:
     facts = {
         "amount_minor": payment.amount_minor,
         "fee_minor": payment.fee_minor,
@@ -65,20 +91,24 @@ def tell(session: Session, market: Market, payment: Payment, kind: str, now: dat
     }
     if kind == "payment_accepted" and payment.due_at:
         facts["by"] = payment.due_at.isoformat()  # when the biller gets it
-    if payment.agent_id is None:
-        person = session.get_one(Person, payment.person_id)
-        _notify(session, payment, kind, _recipient(person), facts, now)
-        return
-    # At the counter nobody reads of the other's side: the balance is the float's, the token the
-    # customer's.
+    return facts
+
+
+def _at_counter(
+    session: Session, market: Market, payment: Payment, kind: str, facts: dict[str, Any]
+) -> Iterator[Notice]:
+    """At the counter nobody reads of the other's side: the balance is the float's, the token the
+    customer's.
+    """
+    assert payment.agent_id
     tokens, in_float = facts.pop("tokens"), facts.pop("balance_minor")
     agent = agents.get(session, payment.agent_id)
     to_agent = Recipient(agent.msisdn, agent.language, agent.person_id)
-    _notify(session, payment, TO_AGENT[kind], to_agent, {**facts, "float_minor": in_float}, now)
+    yield _notice(payment, TO_AGENT[kind], to_agent, facts | {"float_minor": in_float})
     if kind in TO_CUSTOMER:
-        facts |= {"tokens": tokens, "name": agent.name}
         to_customer = _customer(session, market, payment)
-        _notify(session, payment, TO_CUSTOMER[kind], to_customer, facts, now)
+        told = facts | {"tokens": tokens, "name": agent.name}
+        yield _notice(payment, TO_CUSTOMER[kind], to_customer, told)
 
 
 def _customer(session: Session, market: Market, payment: Payment) -> Recipient:
@@ -96,15 +126,5 @@ def _recipient(person: Person) -> Recipient:
     return Recipient(person.msisdn, person.language, person.id)
 
 
-def _notify(
-    session: Session,
-    payment: Payment,
-    kind: str,
-    recipient: Recipient,
-    facts: Mapping[str, Any],
-    now: datetime,
-) -> None:
-    message_id = derived_key(payment.id, "message", kind)
-    notify(
-        session, kind, recipient, message_id=message_id, subject=payment.id, facts=facts, now=now
-    )
+def _notice(payment: Payment, kind: str, recipient: Recipient, facts: Mapping[str, Any]) -> Notice:
+    return Notice(derived_key(payment.id, "message", kind), kind, payment.id, recipient, facts)

@@ -13,7 +13,7 @@ from app import bell
 from app.billers import models, orders, settlement
 from app.billers.models import Payment, PaymentEvent
 from app.billers.protocols.answers import Answer, Heard, Outcome
-from app.billers.states import State
+from app.billers.states import UNDECIDED, State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
@@ -55,7 +55,7 @@ def heard(
     facts = {"by": "webhook", "reason": answer.reason if answer else "unsigned", "code": code}
     outcome = answer.outcome if answer else Outcome.UNKNOWN
     before = _before(session, payment, facts)
-    if payment.state not in settlement.UNDECIDED and payment.state in before:
+    if payment.state not in UNDECIDED and payment.state in before:
         return State(payment.state)
     if answer and outcome is Outcome.PAID and payment.reversing_at is None:
         settlement.remember(payment, answer)

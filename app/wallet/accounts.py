@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -114,7 +114,7 @@ def balance(session: Session, account_id: int) -> Balance:
     return balances(session, [account_id])[account_id]
 
 
-def balances(session: Session, account_ids: Sequence[int]) -> dict[int, Balance]:
+def balances(session: Session, account_ids: Collection[int]) -> dict[int, Balance]:
     """What is in each of these accounts, all at one instant; unknown ones are left out.
 
     A house account's is its snapshot and what is pending, read in one statement.

@@ -12,11 +12,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import DateTime, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base
@@ -76,6 +78,9 @@ _QUIET = text("""
 """)
 
 
+_BY_IDS = select(Person).from_statement(text("SELECT * FROM people WHERE id = ANY (:ids)"))
+
+
 def find(session: Session, msisdn: str) -> Person | None:
     """The person of an E.164 MSISDN, or None."""
     return session.scalar(select(Person).where(Person.msisdn == msisdn))
@@ -84,6 +89,16 @@ def find(session: Session, msisdn: str) -> Person | None:
 def get(session: Session, person_id: UUID) -> Person:
     """The person of an id that we gave out. Raises NoResultFound."""
     return session.get_one(Person, person_id)
+
+
+def get_all(session: Session, person_ids: Collection[UUID]) -> dict[UUID, Person]:
+    """These people by their ids. Raises NoResultFound if one does not exist."""
+    if not person_ids:
+        return {}
+    found = {person.id: person for person in session.scalars(_BY_IDS, {"ids": list(person_ids)})}
+    if len(found) < len(person_ids):
+        raise NoResultFound("an unknown person")
+    return found
 
 
 def register(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+from uuid import UUID
 
 from app.billers import payments, quotes
 from app.billers.payments import PaymentView
@@ -23,7 +24,7 @@ from tests.world import World
 
 MOST_MINOR = 50_000  # of what a person may choose, so that nobody meets a limit
 OVER_MINOR = 10_000
-BUSY = ("biller_slow", "biller_down")
+BUSY = ("biller_slow", "biller_down", "database_away", "outcome_unknown")
 PATIENCE_SECONDS = 30.0
 T = TypeVar("T")
 
@@ -49,12 +50,12 @@ class Payer:
             facts = {} if fault.seconds is None else {"seconds": fault.seconds}
             self.world.fault(f"biller:{purchase.biller}", fault.kind, times=1, **facts)
         person = self.people[number % len(self.people)]
-        return patiently(lambda: self._confirm(person, agreed))
-
-    def _confirm(self, person: Person, agreed: Quote) -> PaymentView:
         intent_id = new_key()
-        transact = self.parts.db.transact
-        transact(
+        patiently(lambda: self._open(intent_id, person, agreed))
+        return patiently(lambda: self._confirm(intent_id, person, agreed))
+
+    def _open(self, intent_id: UUID, person: Person, agreed: Quote) -> None:
+        self.parts.db.transact(
             lambda session: intents.open_intent(
                 session,
                 intent_id,
@@ -66,7 +67,9 @@ class Payer:
                 now=now(),
             )
         )
-        return transact(
+
+    def _confirm(self, intent_id: UUID, person: Person, agreed: Quote) -> PaymentView:
+        return self.parts.db.transact(
             lambda session: payments.confirm(
                 session,
                 self.parts.market,
@@ -79,7 +82,9 @@ class Payer:
 
 
 def patiently(act: Callable[[], T]) -> T:
-    """A person tries again when the biller was slow or its breaker is open."""
+    """A person tries again when the biller was slow or its breaker open, or the database away; the
+    same intent is confirmed once, however often.
+    """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

@@ -25,6 +25,8 @@ from launcher.postgres import APPLICATION, DATABASE, OWNER
 from launcher.servers import Servers
 from tests.gateways.messaging_server import MessagingServer, free_port
 
+MARKET = markets.load("demo")
+CATALOGUES = Catalogues(MARKET.languages)
 TO = "+254711000001"
 PAID: dict[str, Any] = {
     "amount_minor": 20_000,
@@ -114,15 +116,12 @@ class Office:
 def quiet_office(sms_urls: tuple[str, str]) -> Iterator[Office]:
     """Empty tables, and a gateway at whose port nobody listens yet."""
     application, owner = sms_urls
-    market = markets.load("demo")
     db = Database(application)
     with psycopg.connect(owner, autocommit=True, row_factory=dict_row) as connection:
         connection.execute(
             "TRUNCATE messages, deliveries, delivery_reports, one_time_codes CASCADE"
         )
-        yield Office(
-            db, connection, market, Catalogues(market.languages), MessagingServer(free_port())
-        )
+        yield Office(db, connection, MARKET, CATALOGUES, MessagingServer(free_port()))
     db.dispose()
 
 

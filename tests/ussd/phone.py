@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from app import markets
@@ -49,6 +50,7 @@ class Clock:
         self.moved += timedelta(seconds=seconds)
 
 
+@cache
 def market() -> Market:
     """The demo market with PINs of ten digits, which a leak test can look for."""
     demo = markets.load("demo")

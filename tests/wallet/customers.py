@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -31,6 +32,7 @@ ID_NUMBER = "12345678"
 T = TypeVar("T")
 
 
+@cache
 def load_demo() -> Market:
     return markets.load("demo")
 

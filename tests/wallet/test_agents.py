@@ -18,10 +18,12 @@ from tests.wallet.counter.kiosk import Kiosk
 from tests.wallet.test_ledger_races import together
 from tests.wallet.transfers.town import now
 
+DEMO = markets.load("demo")
+
 
 @pytest.fixture
 def kiosk(ledger_db: Database) -> Kiosk:
-    return Kiosk(ledger_db, markets.load("demo"), Codes({1: b"k" * 32}))
+    return Kiosk(ledger_db, DEMO, Codes({1: b"k" * 32}))
 
 
 def appoint(kiosk: Kiosk, person: Person, name: str = "Neema Kiosk", **more: object) -> Agent:

@@ -27,6 +27,7 @@ from tests.wallet.bank import Bank
 from tests.wallet.counter.kiosk import Kiosk, with_parent
 from tests.wallet.test_ledger_races import together
 
+DEMO = markets.load("demo")
 AT = datetime(2026, 6, 15, 12, tzinfo=UTC)
 LATER = AT + timedelta(days=1)
 # A cash-out of 1,000.00 funds 12.61; a cash-in of 1,000.00 is owed 8.00 by the operator.
@@ -35,7 +36,7 @@ AMOUNT, FUNDED, OWED = 100_000, 1_261, 800
 
 @pytest.fixture
 def kiosk(ledger_db: Database) -> Kiosk:
-    return Kiosk(ledger_db, markets.load("demo"), Codes({1: b"k" * 32}))
+    return Kiosk(ledger_db, DEMO, Codes({1: b"k" * 32}))
 
 
 @pytest.fixture

@@ -22,11 +22,12 @@ from sqlalchemy.orm import Session
 
 from app.billers import settlement
 from app.billers.batches.models import Batch, folders
+from app.billers.captures import PostingRefusedError
 from app.billers.models import Payment
 from app.billers.protocols import Family
 from app.billers.protocols.file_lines import FileRefusedError, Verdict, read_answer
 from app.billers.protocols.files import DayFiles
-from app.billers.settlement import Claim, PostingRefusedError
+from app.billers.settlement import Claim
 from app.db import Database
 from app.markets.model import Market
 from app.telemetry import log

@@ -26,8 +26,7 @@ from app.billers.reconciliation import exceptions, write_offs
 from app.billers.reconciliation.exceptions import Found, ReportException
 from app.billers.reconciliation.write_offs import Effect
 from app.billers.resolution import EVIDENCE_LEAST, EVIDENCE_MOST
-from app.billers.settlement import UNDECIDED
-from app.billers.states import State
+from app.billers.states import UNDECIDED, State
 from app.db import ring_after_commit
 from app.errors import DomainError
 from app.markets.model import Market
