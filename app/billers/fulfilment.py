@@ -29,7 +29,7 @@ from app.errors import DomainError
 from app.markets.model import Market
 from app.telemetry import log
 
-GLANCE_SECONDS = 0.03  # how soon work that became due beside calls in flight is seen
+GLANCE_SECONDS = 0.015  # how soon work that became due beside calls in flight is seen
 MARGIN_SECONDS = 2
 ANSWERED_EVERY_SECONDS = 1.0
 LEFT_ALONE_SECONDS = 5.0  # a lock that is waited for in vain would cost the others 2 s a round

