@@ -30,7 +30,6 @@ from app.telemetry import log
 
 AGAIN_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0)
 TOGETHER_AT_MOST = 32
-BATCHES_AT_ONCE = 1
 
 
 def clock() -> datetime:
@@ -55,13 +54,13 @@ class Settler:
         self._db = db
         self._market = market
         self._gathered: deque[_Waiting] = deque()
-        self._batches = ThreadPoolExecutor(BATCHES_AT_ONCE, thread_name_prefix="settler")
+        self._batches = ThreadPoolExecutor(1, thread_name_prefix="settler")
 
     def settle(self, claim: Claim, answer: Answer, *, lease_end: float) -> State | None:
         """The payment's state after it; None when it could not be recorded while the lease lasts
         (`lease_end` by the monotonic clock): whoever claims the payment next asks again.
         """
-        if answer.outcome is Outcome.PAID and self._together(_Waiting(claim, answer)):
+        if answer.outcome is Outcome.PAID and self._together(_Waiting(claim, answer), lease_end):
             return State.CAPTURED
         return self._alone(claim, answer, lease_end)
 
@@ -69,11 +68,11 @@ class Settler:
         """Once no answer can come any more."""
         self._batches.shutdown(wait=False)
 
-    def _together(self, mine: _Waiting) -> bool:
+    def _together(self, mine: _Waiting, lease_end: float) -> bool:
         self._gathered.append(mine)
         # One batch may take what several asked for; what asked is in one in the end.
         self._batches.submit(self._settle_gathered)
-        mine.tried.wait()
+        mine.tried.wait(max(0.0, lease_end - time.monotonic()))
         return mine.sold
 
     def _settle_gathered(self) -> None:

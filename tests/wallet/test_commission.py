@@ -318,7 +318,11 @@ def test_accruing_while_payouts_run_loses_and_doubles_nothing(kiosk: Kiosk) -> N
         payer.result()
     last = pay(kiosk, agent)
     total = sum(paid) + (last.amount_minor if last else 0)
-    assert total == 40 * (200 + 435)
+    (accrued,) = kiosk.query(
+        "SELECT sum(amount_minor)::bigint FROM commission_accruals WHERE agent_id = :agent",
+        agent=agent.id,
+    )
+    assert (accrued[0], total) == (40 * (200 + 435), 40 * (200 + 435))
     assert unpaid(kiosk, agent) == 0
     assert kiosk.balance(agent.float_id) == 10_000_000 + total
     assert findings(kiosk) == []
