@@ -25,6 +25,7 @@ from app.billers.protocols import wires
 from app.db import Database
 from app.markets.model import Market
 from app.settings import Settings
+from bench.figures import Figure
 from launcher.servers import temporary_servers
 from tests.billers.played import PlayedBiller, played_biller, slow
 from tests.billers.stage import Stage, market_with
@@ -50,30 +51,29 @@ class Drained:
     latencies: list[float]
 
 
-def run() -> None:
-    """Print sales a second, then p50 and p99 with and without a dead biller among five."""
+def run() -> list[Figure]:
+    """Sales a second, then p50 and p99 with and without a dead biller among five."""
     with temporary_servers() as servers, ExitStack() as stack:
         migrate(servers.url("kibanda_owner"))
         url = servers.url("kibanda_app")
         live = [stack.enter_context(_Biller(BILLER_SECONDS)) for _ in range(BILLERS)]
         dead = stack.enter_context(_Biller(None))
-        _throughput(url, live[0])
+        sold = _throughput(url, live[0])
         before = _paced(url, live, None)
         after = _paced(url, live, dead)
-        _compare(before, after)
+        return sold + _compare(before, after)
 
 
-def _throughput(url: str, biller: _Biller) -> None:
+def _throughput(url: str, biller: _Biller) -> list[Figure]:
     (stage,) = _stages(url, [biller])
     _confirm(stage, SALES)
     done = _drain(url, [stage], SALES, paced=False)
     rate = SALES / done.seconds
-    print(
-        f"one worker, one biller of {BILLER_SECONDS * 1000:.0f} ms, 32 in flight: {SALES} sales"
-        f" in {done.seconds:.1f} s: {rate:.0f}/s (target {TARGET_A_SECOND}),"
-        f" {done.cpu_seconds / SALES * 1000:.1f} ms of the worker's CPU a sale",
-        flush=True,
-    )
+    slow = f"a biller of {BILLER_SECONDS * 1000:.0f} ms, one worker"
+    return [
+        Figure(slow, rate, "sales/s", least=TARGET_A_SECOND),
+        Figure("the worker's CPU a sale", done.cpu_seconds / SALES * 1000, "ms"),
+    ]
 
 
 def _paced(url: str, live: list[_Biller], dead: _Biller | None) -> Drained:
@@ -84,14 +84,15 @@ def _paced(url: str, live: list[_Biller], dead: _Biller | None) -> Drained:
     return _drain(url, stages, each * len(live), paced=True)
 
 
-def _compare(before: Drained, after: Drained) -> None:
+def _compare(before: Drained, after: Drained) -> list[Figure]:
+    figures = []
     for name, share in (("p50", 49), ("p99", 98)):
         one = quantiles(before.latencies, n=100)[share]
         two = quantiles(after.latencies, n=100)[share]
-        print(
-            f"{BILLERS} billers, {PACE_A_SECOND}/s each, {name}: {one * 1000:.0f} ms; with a dead"
-            f" one beside them {two * 1000:.0f} ms: {two / one:.2f} x"
-        )
+        paced = f"{BILLERS} billers, {PACE_A_SECOND}/s each, a dead one beside them, {name}"
+        beside = f"without it: {one * 1000:.0f} ms"
+        figures.append(Figure(paced, two * 1000, "ms", beside, two / one))
+    return figures
 
 
 def _stages(url: str, billers: list[_Biller]) -> list[Stage]:

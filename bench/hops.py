@@ -16,6 +16,7 @@ from statistics import median
 from app.factory import build_runtime
 from app.settings import Settings
 from bench.callers import Hop, Played, Session, WrongScreen, play
+from bench.figures import Figure
 from bench.person import PLAIN
 from bench.web import add_people, bare_view, hop_request, new_session_id, wait_until_listening
 from launcher.servers import temporary_servers
@@ -32,8 +33,8 @@ REPLIES = ["7" if hop % 2 == 0 else "0" for hop in range(HOPS_A_SESSION)]
 TEXTS = ["*".join(REPLIES[: count + 1]) for count in range(HOPS_A_SESSION)]
 
 
-def run() -> None:
-    """Print requests a second of both, their ratio and the target."""
+def run() -> list[Figure]:
+    """Requests a second of both."""
     with temporary_servers() as servers, tempfile.TemporaryDirectory() as folder:
         app_url, owner_url = servers.url("kibanda_app"), servers.url("kibanda_owner")
         migrate(owner_url)
@@ -48,31 +49,41 @@ def run() -> None:
         try:
             wait_until_listening(world.port)
             with bare_view(world) as bare_port:
-                _compare({"kibanda": world.port, "plain": bare_port}, msisdn)
+                return _compare({"kibanda": world.port, "plain": bare_port}, msisdn)
         finally:
             world.stop()
 
 
-def _compare(ports: dict[str, int], msisdn: str) -> None:
+def _compare(ports: dict[str, int], msisdn: str) -> list[Figure]:
+    figures = []
     for connections in CONNECTIONS:
         rates: dict[str, list[float]] = {name: [] for name in ports}
         for turn in range(ROUNDS + 1):
             for name, port in ports.items():
-                played = _round(port, msisdn, connections)
+                played = play_round(port, msisdn, connections)
                 if turn:  # the first one warms up
                     rates[name].append(played.rate)
         ours, theirs = median(rates["kibanda"]), median(rates["plain"])
-        verdict = "met" if ours >= TARGET * theirs else "MISSED"
-        print(
-            f"menu hop, {connections} connection(s): {ours:,.0f}/s; bare Flask GET+SET "
-            f"{theirs:,.0f}/s; ratio {ours / theirs:.2f}, target {TARGET} {verdict}"
-        )
+        beside = f"bare Flask, GET + SET: {theirs:,.0f}/s"
+        name = f"menu hop without SQL, {connections} connection{'s' if connections > 1 else ''}"
+        figures.append(Figure(name, ours, "/s", beside, ours / theirs, least=TARGET))
+    return figures
 
 
-def _round(port: int, msisdn: str, connections: int) -> Played:
+def play_round(port: int, msisdn: str, connections: int) -> Played:
     """The hops of so many connections, after their sessions were dialled."""
+    return walk(port, msisdn, dial(port, msisdn, connections))
+
+
+def dial(port: int, msisdn: str, connections: int) -> list[list[str]]:
+    """The ids of new sessions, for each connection."""
     plans = [[new_session_id() for _ in range(SESSIONS_A_CONNECTION)] for _ in range(connections)]
     _play(port, msisdn, plans, [""])
+    return plans
+
+
+def walk(port: int, msisdn: str, plans: list[list[str]]) -> Played:
+    """All the other hops of dialled sessions; none of them reads SQL."""
     return _play(port, msisdn, plans, TEXTS)
 
 
@@ -88,7 +99,3 @@ def _hops(session_id: str, msisdn: str, texts: Sequence[str]) -> Session:
         body = yield Hop(hop_request(session_id, msisdn, text), PLAIN)
         if not body.startswith("CON "):
             raise WrongScreen(repr(body))
-
-
-if __name__ == "__main__":
-    run()

@@ -17,6 +17,8 @@ from statistics import quantiles
 from app.cli.demo import PIN, DemoPerson, add
 from app.factory import build_runtime
 from app.settings import Settings
+from bench.figures import Figure
+from bench.web import START_SECONDS
 from launcher.servers import temporary_servers
 from tests.people import fresh_meter, fresh_msisdn
 from tests.servers import migrate
@@ -28,8 +30,8 @@ BILLER_SECONDS = 0.2
 TYPING_AT_ONCE = 4
 
 
-def run() -> None:
-    """Print p50, p95 and p99 in seconds, beside the targets."""
+def run() -> list[Figure]:
+    """Seconds from the PIN to the receipt."""
     with temporary_servers() as servers, tempfile.TemporaryDirectory() as folder:
         app_url, owner_url = servers.url("kibanda_app"), servers.url("kibanda_owner")
         migrate(owner_url)
@@ -43,11 +45,11 @@ def run() -> None:
         )
         world.start()
         try:
-            world.wait_ready()
+            world.wait_ready(START_SECONDS)
             phones = _phones(world, app_url, servers.redis_url)
             world.fault("biller:stima", "slow", seconds=BILLER_SECONDS)
             sent = _pay_all(phones)
-            _report(world, phones, sent)
+            return _figures(world, phones, sent)
         finally:
             world.stop()
 
@@ -94,15 +96,16 @@ def _pay_all(phones: list[Phone]) -> dict[str, float]:
     return sent
 
 
-def _report(world: World, phones: list[Phone], sent: dict[str, float]) -> None:
+def _figures(world: World, phones: list[Phone], sent: dict[str, float]) -> list[Figure]:
     seconds = []
     for phone in phones:
         phone.wait_sms(1)
         arrived = datetime.fromisoformat(world.inbox(phone.msisdn)[0]["at"]).timestamp()
         seconds.append(arrived - sent[phone.msisdn])
     cuts = quantiles(seconds, n=100)
-    print(
-        f"PIN to receipt, {len(seconds)} payments at {PAYMENTS_A_SECOND}/s,"
-        f" biller {BILLER_SECONDS * 1000:.0f} ms:"
-        f" p50 {cuts[49]:.2f} s (target 1), p95 {cuts[94]:.2f} s, p99 {cuts[98]:.2f} s (target 3)"
-    )
+    print(f"{len(seconds)} payments, a biller that takes {BILLER_SECONDS * 1000:.0f} ms")
+    wanted = (("p50", cuts[49], 1.0), ("p95", cuts[94], None), ("p99", cuts[98], 3.0))
+    return [
+        Figure(f"PIN to receipt at {PAYMENTS_A_SECOND}/s, {name}", found, "s", most=most)
+        for name, found, most in wanted
+    ]

@@ -28,6 +28,7 @@ from app.billers.reconciliation import exceptions, runs
 from app.db import Database
 from app.markets.model import Market
 from app.markets.reports import Report
+from bench.figures import Figure
 from launcher.servers import Servers, temporary_servers
 from tests.servers import migrate
 
@@ -59,8 +60,8 @@ PAYMENTS = """
 """
 
 
-def run() -> None:
-    """Print the time, the speed and the growth, beside the targets."""
+def run() -> list[Figure]:
+    """The speed, and how the process grows."""
     with temporary_servers(redis=False) as servers, tempfile.TemporaryDirectory() as folder:
         migrate(servers.url("kibanda_owner"))
         _fill(servers)
@@ -68,12 +69,12 @@ def run() -> None:
         _write(path)
         database = Database(servers.url("kibanda_app"), pool_size=1)
         try:
-            _measure(database, path)
+            return _measure(database, path)
         finally:
             database.dispose()
 
 
-def _measure(database: Database, path: Path) -> None:
+def _measure(database: Database, path: Path) -> list[Figure]:
     now = datetime.combine(DAY + timedelta(days=1), datetime.min.time(), UTC) + timedelta(hours=12)
     market = _market()
     backend = database.transact(lambda session: session.scalar(text("SELECT pg_backend_pid()")))
@@ -87,12 +88,12 @@ def _measure(database: Database, path: Path) -> None:
         here, there = time.process_time() - here, _cpu_seconds(backend) - there
     speed, megabytes = LINES / took, grown() / 1024
     found = database.transact(lambda session: exceptions.counts(session, done))
-    print(f"{done.lines:,} lines in {took:.1f} s: {speed:,.0f} a second", end="")
-    print(f" (target {TARGET_LINES_A_SECOND:,.0f}: {_verdict(speed >= TARGET_LINES_A_SECOND)})")
-    print(f"the process grew by {megabytes:.1f} MB", end="")
-    print(f" (at most {GROWS_AT_MOST_MB}: {_verdict(megabytes <= GROWS_AT_MOST_MB)})")
     print(f"CPU: {here:.1f} s here, {there:.1f} s in PostgreSQL, whatever else the machine did")
     print(f"matched {done.matched:,}; {found}")
+    return [
+        Figure(f"of {done.lines:,} lines", speed, "lines/s", least=TARGET_LINES_A_SECOND),
+        Figure("the process grew by", megabytes, "MB", most=GROWS_AT_MOST_MB),
+    ]
 
 
 @contextmanager
@@ -148,7 +149,3 @@ def _market() -> Market:
     report = Report.model_validate_json(json.dumps(REPORT), strict=True)
     stima = market.billers[BILLER].model_copy(update={"report": report})
     return market.model_copy(update={"billers": market.billers | {BILLER: stima}})
-
-
-def _verdict(met: bool) -> str:
-    return "met" if met else "MISSED"

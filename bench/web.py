@@ -17,7 +17,7 @@ from tests.people import fresh_msisdn
 from tests.world import ROOT, World, free_port, wait_for
 
 PATH = "/callbacks/africastalking/ussd?token=demo"
-START_SECONDS = 30.0
+START_SECONDS = 120.0  # of a machine that is busy otherwise, too
 HEAD = (
     f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\n"
     "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -78,17 +79,21 @@ def record(session: Session, report: DeliveryReport, now: datetime) -> None:
     log.info("delivery_report", word=report.word, reason=report.reason, known=bool(message_id))
 
 
-def join(session: Session, provider_id: str, message_id: UUID) -> None:
-    """The gateway calls this message so; reports that came before now find it."""
-    named = insert(Delivery).values(
-        provider_id=provider_id, message_id=message_id, updated_at=func.clock_timestamp()
-    )
-    statement = named.on_conflict_do_update(
-        index_elements=["provider_id"], set_={"message_id": named.excluded.message_id}
-    ).returning(Delivery.word)
-    word = session.scalar(statement)
-    if word is not None:
-        _tell_message(session, message_id, word)
+def join_all(session: Session, named: Mapping[str, UUID]) -> None:
+    """The gateway calls these messages so; reports that came before now find them."""
+    if not named:
+        return
+    rows = [
+        {"provider_id": name, "message_id": message, "updated_at": func.clock_timestamp()}
+        for name, message in sorted(named.items())
+    ]
+    written = insert(Delivery).values(rows)
+    statement = written.on_conflict_do_update(
+        index_elements=["provider_id"], set_={"message_id": written.excluded.message_id}
+    ).returning(Delivery.message_id, Delivery.word)
+    for message_id, word in session.execute(statement).all():
+        if word is not None and message_id is not None:
+            _tell_message(session, message_id, word)
 
 
 def _tell_message(session: Session, message_id: UUID, word: str) -> None:

@@ -3,12 +3,16 @@
 A drain keeps at most THREADS messages in flight and goes on until none is due, its time is over,
 it is told to stop, or the gateway fails several times in a row; the schedule's next ring goes on
 from there. What is in flight is always waited for: an outcome that nobody records is a repeat.
+
+Outcomes that came in together are recorded together, so the busier a worker is the less each costs,
+and an idle one waits for nothing. What could not be recorded so is recorded each alone.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,12 +27,12 @@ from app.gateways.africastalking_sms import Outcome, Refused, Taken
 from app.markets import Market
 from app.notices import Message
 from app.sms import receipts, tries
-from app.sms.tries import Claim
+from app.sms.tries import Claim, Tried
 from app.telemetry import log
 from app.text import Catalogues
 from app.wallet.codes import Codes
 
-THREADS = 8
+THREADS = 16
 DRAIN_SECONDS = 20.0
 GLANCE_SECONDS = 0.25  # how often a drain that waits looks for new work and for the order to stop
 FAILURES_IN_A_ROW_MOST = 5
@@ -91,19 +95,21 @@ def drain(runtime: Runtime, stop: threading.Event | None = None) -> Drained:
     stop = stop or threading.Event()
     deadline = time.monotonic() + DRAIN_SECONDS
     drained = Drained()
-    flying: set[Future[Outcome]] = set()
+    flying: set[Future[Tried | None]] = set()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="sms") as pool:
         while True:
             drained.more = time.monotonic() >= deadline
             halted = drained.failures_in_a_row >= FAILURES_IN_A_ROW_MOST
             room = 0 if drained.more or halted or stop.is_set() else THREADS - len(flying)
-            claimed = _claim(runtime, room) if room else ()
+            claimed = _claim(runtime, room) if room > 0 else ()
             flying |= {pool.submit(_deliver, runtime, claim) for claim in claimed}
             if not flying:
                 return drained
             done, flying = wait(flying, GLANCE_SECONDS, FIRST_COMPLETED)
-            for future in done:
-                drained.count(future.result())
+            tried = [one for future in done if (one := future.result())]
+            for one in tried:
+                drained.count(one.outcome)
+            flying |= {pool.submit(_record, runtime.db, one) for one in _left(runtime.db, tried)}
 
 
 def _claim(runtime: Runtime, most: int) -> tuple[Claim, ...]:
@@ -116,14 +122,13 @@ def _claim(runtime: Runtime, most: int) -> tuple[Claim, ...]:
     return claims.tries
 
 
-def _deliver(runtime: Runtime, claim: Claim) -> Outcome:
-    """One try from its claim to its record; runs in a thread of the drain."""
+def _deliver(runtime: Runtime, claim: Claim) -> Tried:
+    """One try, not yet recorded; runs in a thread of the drain."""
     outcome = runtime.sms_gateway.send(claim.msisdn, _filled(runtime, claim))
     TRIES.labels(type(outcome).__name__.lower()).inc()
     if isinstance(outcome, Taken):
         failpoints.reach("sms.after_send")
-    _record(runtime.db, claim, outcome)
-    return outcome
+    return Tried(claim, outcome)
 
 
 def _filled(runtime: Runtime, claim: Claim) -> str:
@@ -133,12 +138,28 @@ def _filled(runtime: Runtime, claim: Claim) -> str:
     return claim.text.replace(receipts.CODE_MARK, runtime.codes.digits(claim.code))
 
 
-def _record(db: Database, claim: Claim, outcome: Outcome) -> None:
-    """Record with patience: the SMS is out, and forgetting that would send it once more."""
+def _left(db: Database, tried: Sequence[Tried]) -> Sequence[Tried]:
+    """Record all of them in one transaction; those that are left to be recorded each alone."""
+    if not tried:
+        return ()
+    try:
+        messages = db.transact(
+            lambda session: tries.record_all(session, tried), name="sms_record", idempotent=True
+        )
+    except (DomainError, DBAPIError) as error:
+        log.warning("sms_record_alone", outcomes=len(tried), error=type(error).__name__)
+        return tried
+    for one in tried:
+        _note(one, messages.get(one.claim.message_id))
+    return ()
+
+
+def _record(db: Database, tried: Tried) -> None:
+    """Record one with patience: the SMS is out, and forgetting that would send it once more."""
     for pause_seconds in (*RECORD_PAUSES_SECONDS, None):
         try:
-            message = db.transact(
-                lambda session: tries.record(session, claim, outcome),
+            messages = db.transact(
+                lambda session: tries.record_all(session, [tried]),
                 name="sms_record",
                 idempotent=True,
             )
@@ -146,18 +167,19 @@ def _record(db: Database, claim: Claim, outcome: Outcome) -> None:
             if pause_seconds is None:
                 log.error(
                     "sms_not_recorded",
-                    message_id=str(claim.message_id),
+                    message_id=str(tried.claim.message_id),
                     error=type(error).__name__,
                 )
                 return
             time.sleep(pause_seconds)
         else:
-            _note(claim, outcome, message)
+            _note(tried, messages.get(tried.claim.message_id))
             return
 
 
-def _note(claim: Claim, outcome: Outcome, message: Message | None) -> None:
+def _note(tried: Tried, message: Message | None) -> None:
     """Log and count what became of a try."""
+    claim, outcome = tried.claim, tried.outcome
     if message is None:
         log.warning("sms_late_outcome", message_id=str(claim.message_id), fence=claim.fence)
         return

@@ -61,6 +61,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """A claim and what came of it."""
+
+    claim: Claim
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a claim found: tries to make, and the kinds of messages that it had to give up."""
 
@@ -83,16 +91,29 @@ def claim(session: Session, catalogues: Catalogues, market: Market, most: int) -
     return Claims(tuple(claim for claim in tries if claim), _given_up(found))
 
 
-def record(session: Session, claimed: Claim, outcome: Outcome) -> Message | None:
-    """Settle a try. None when it was late: the message has been claimed anew or is settled."""
-    if isinstance(outcome, Taken) and outcome.provider_id:
-        delivery.join(session, outcome.provider_id, claimed.message_id)
-    statement = select(Message).where(Message.id == claimed.message_id).with_for_update()
-    message = session.scalars(statement).one()
-    if message.fence != claimed.fence or message.state != "sending":
-        return None
-    settle(message, outcome, _clock(session))
-    return message
+def record_all(session: Session, tried: Sequence[Tried]) -> dict[UUID, Message]:
+    """Settle tries, of each message the latest. What is not in the answer was late: the message has
+    been claimed anew or is settled.
+    """
+    delivery.join_all(
+        session,
+        {
+            one.outcome.provider_id: one.claim.message_id
+            for one in tried
+            if isinstance(one.outcome, Taken) and one.outcome.provider_id
+        },
+    )
+    by_id = {one.claim.message_id: one for one in sorted(tried, key=lambda one: one.claim.fence)}
+    locked = select(Message).where(Message.id.in_(by_id)).order_by(Message.id).with_for_update()
+    now = None
+    settled = {}
+    for message in session.scalars(locked):
+        one = by_id[message.id]
+        if message.fence == one.claim.fence and message.state == "sending":
+            now = now or _clock(session)
+            settle(message, one.outcome, now)
+            settled[message.id] = message
+    return settled
 
 
 def settle(message: Message, outcome: Outcome, now: datetime) -> None:

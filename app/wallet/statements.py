@@ -11,19 +11,21 @@ from app.wallet.calls import rows
 
 LINES_AT_MOST = 500
 
-# Each half walks one index backwards and stops after the page; the join then meets few rows.
+# Each half walks one index backwards and stops after the page; the join then meets few rows. The
+# page's length is written into the text: as a parameter the planner takes it for a tenth of the
+# account, never keeps such a plan, and plans all partitions again for every page.
 STATEMENT = """
     SELECT t.seq, t.posting_id, t.posted_at, p.kind, p.reference, t.other, t.amount_minor, t.after
     FROM (
         (SELECT debit_seq AS seq, posting_id, posted_at, credit AS other,
                 -amount_minor AS amount_minor, debit_balance AS after
          FROM moves WHERE debit = %(account)s AND debit_seq < %(before)s
-         ORDER BY debit_seq DESC LIMIT %(limit)s)
+         ORDER BY debit_seq DESC LIMIT {limit})
         UNION ALL
         (SELECT credit_seq, posting_id, posted_at, debit, amount_minor, credit_balance
          FROM moves WHERE credit = %(account)s AND credit_seq < %(before)s
-         ORDER BY credit_seq DESC LIMIT %(limit)s)
-        ORDER BY 1 DESC LIMIT %(limit)s
+         ORDER BY credit_seq DESC LIMIT {limit})
+        ORDER BY 1 DESC LIMIT {limit}
     ) AS t
     JOIN postings p ON p.id = t.posting_id AND p.posted_at = t.posted_at
     ORDER BY t.seq DESC"""
@@ -34,13 +36,13 @@ HOUSE_STATEMENT = """
         (SELECT posting_id, posted_at, line, credit AS other, -amount_minor AS amount_minor
          FROM moves WHERE debit = %(account)s AND debit_seq IS NULL
            AND (posted_at, posting_id, line) < (%(time)s, %(posting)s, %(line)s)
-         ORDER BY debit_seq DESC, posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s)
+         ORDER BY debit_seq DESC, posted_at DESC, posting_id DESC, line DESC LIMIT {limit})
         UNION ALL
         (SELECT posting_id, posted_at, line, debit, amount_minor
          FROM moves WHERE credit = %(account)s AND credit_seq IS NULL
            AND (posted_at, posting_id, line) < (%(time)s, %(posting)s, %(line)s)
-         ORDER BY credit_seq DESC, posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s)
-        ORDER BY posted_at DESC, posting_id DESC, line DESC LIMIT %(limit)s
+         ORDER BY credit_seq DESC, posted_at DESC, posting_id DESC, line DESC LIMIT {limit})
+        ORDER BY posted_at DESC, posting_id DESC, line DESC LIMIT {limit}
     ) AS t
     JOIN postings p ON p.id = t.posting_id AND p.posted_at = t.posted_at
     ORDER BY t.posted_at DESC, t.posting_id DESC, t.line DESC"""
@@ -79,11 +81,10 @@ def statement(
     """Newest first; the next page begins before the last line's `seq`."""
     found = rows(
         session,
-        STATEMENT,
+        STATEMENT.format(limit=min(limit, LINES_AT_MOST)),
         {
             "account": account_id,
             "before": 2**62 if before_seq is None else before_seq,
-            "limit": min(limit, LINES_AT_MOST),
         },
     )
     return [StatementLine(*line) for line in found]
@@ -100,13 +101,12 @@ def house_statement(
     """Newest first, what was posted earlier than `until`; the next page begins `before` a line."""
     found = rows(
         session,
-        HOUSE_STATEMENT,
+        HOUSE_STATEMENT.format(limit=min(limit, LINES_AT_MOST)),
         {
             "account": account_id,
             "time": before.posted_at if before else until,
             "posting": before.posting_id if before else 0,
             "line": before.line if before else 0,
-            "limit": min(limit, LINES_AT_MOST),
         },
     )
     return [HouseLine(*line) for line in found]

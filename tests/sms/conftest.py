@@ -73,8 +73,9 @@ class Office:
         *,
         language: str = "en",
         msisdn: str = TO,
+        at: datetime | None = None,
     ) -> UUID:
-        """A message that is due now."""
+        """A message that is due now, by whatever clock it was noted."""
         message_id = new_key()
         self.db.transact(
             lambda session: notify(
@@ -84,7 +85,7 @@ class Office:
                 message_id=message_id,
                 subject=message_id,
                 facts=facts,
-                now=datetime.now(UTC),
+                now=at or datetime.now(UTC),
             )
         )
         return message_id

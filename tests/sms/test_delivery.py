@@ -73,8 +73,9 @@ def test_reports_about_both_copies_of_a_repeated_message_find_it(office: Office)
         first = claims.tries[0]
         if provider_id == "ATXid_a":
             stale = first
-    office.db.transact(lambda session: tries.record(session, first, Taken("ATXid_b")))
-    office.db.transact(lambda session: tries.record(session, stale, Taken("ATXid_a")))
+    for claim, provider_id in ((first, "ATXid_b"), (stale, "ATXid_a")):
+        tried = [tries.Tried(claim, Taken(provider_id))]
+        office.db.transact(lambda session, some=tried: tries.record_all(session, some))  # type: ignore[misc]
     report(office, "Success", "ATXid_a")
     report(office, "Sent", "ATXid_b")
     assert office.row(message_id)["delivery"] == "delivered"
@@ -88,7 +89,7 @@ def test_record_and_report_at_the_same_moment(office: Office, report_first: bool
     form = {"id": "ATXid_1", "status": "Success"}
 
     def join(session: Session) -> None:
-        delivery.join(session, "ATXid_1", message_id)
+        delivery.join_all(session, {"ATXid_1": message_id})
 
     def tell(session: Session) -> None:
         delivery.record(session, parse_delivery(form), NOW)

@@ -8,16 +8,17 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from app.errors import DomainError
-from app.gateways.africastalking_sms import Refused, Taken
-from app.notices import Recipient, notify
+from app.gateways.africastalking_sms import Outcome, Refused, Taken, Unknown
+from app.notices import Message, Recipient, notify
 from app.sms import tries
 from app.sms.outbound import FAILURES_IN_A_ROW_MOST, THREADS, drain
 from app.wallet.keys import new_key
@@ -30,6 +31,7 @@ from tests.gateways.messaging_server import (
     taken,
 )
 from tests.sms.conftest import PAID, TO, Office
+from tests.world import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIPT = (
@@ -51,6 +53,11 @@ def claim_one(office: Office) -> tries.Claim:
     return claim
 
 
+def recorded(office: Office, claim: tries.Claim, outcome: Outcome) -> dict[UUID, Message]:
+    tried = [tries.Tried(claim, outcome)]
+    return office.db.transact(lambda session: tries.record_all(session, tried))
+
+
 def test_a_message_goes_once(office: Office) -> None:
     message_id = office.owe()
     assert drain(office).taken == 1
@@ -62,6 +69,15 @@ def test_a_message_goes_once(office: Office) -> None:
     assert row["cost"] == "KES 0.8000"
     assert row["due_at"] is None
     assert row["sent_at"] is not None
+
+
+@pytest.mark.parametrize("ahead_minutes", [60, -60])
+def test_a_message_is_due_at_once_whatever_the_clock_that_noted_it(
+    office: Office, ahead_minutes: int
+) -> None:
+    message_id = office.owe(at=datetime.now(UTC) + timedelta(minutes=ahead_minutes))
+    assert abs(office.row(message_id)["due_in"]) < timedelta(seconds=20)
+    assert drain(office).taken == 1
 
 
 def test_it_goes_in_the_language_of_the_person(office: Office) -> None:
@@ -168,12 +184,10 @@ def test_a_late_outcome_changes_nothing(office: Office) -> None:
     assert (second.fence, second.text) == (first.fence + 1, first.text)
     before = office.row(message_id)
     for late in (Taken("ATXid_late"), Refused("invalid_number", permanent=True)):
-        record = partial(tries.record, claimed=first, outcome=late)
-        assert office.db.transact(record) is None
+        assert recorded(office, first, late) == {}
     after = office.row(message_id)
     assert {**after, "due_in": None} == {**before, "due_in": None}
-    recorded = office.db.transact(lambda s: tries.record(s, second, Taken("ATXid_2")))
-    assert recorded is not None
+    assert list(recorded(office, second, Taken("ATXid_2"))) == [message_id]
     assert office.row(message_id)["provider_id"] == "ATXid_2"
     # Both ids are names of this message, so that a report about either finds it.
     assert {row["message_id"] for row in office.sql("SELECT * FROM deliveries")} == {message_id}
@@ -183,9 +197,66 @@ def test_an_outcome_is_recorded_once(office: Office) -> None:
     message_id = office.owe()
     claim = claim_one(office)
     for expected in (True, False):
-        message = office.db.transact(lambda s: tries.record(s, claim, Refused("x", False)))
-        assert (message is not None) is expected
+        settled = recorded(office, claim, Refused("x", permanent=False))
+        assert (message_id in settled) is expected
     assert office.row(message_id)["state"] == "due"
+
+
+def test_outcomes_that_come_in_together_are_each_recorded_for_what_they_are(
+    office: Office,
+) -> None:
+    ids = [office.owe() for _ in range(4)]
+    claims = office.db.transact(
+        lambda session: tries.claim(session, office.catalogues, office.market, 4)
+    ).tries
+    by_id = {claim.message_id: claim for claim in claims}
+    outcomes: list[Outcome] = [
+        Taken("ATXid_a"),
+        Refused("no", permanent=True),
+        Unknown("lost"),
+        Taken(None),
+    ]
+    tried = [tries.Tried(by_id[one], came) for one, came in zip(ids, outcomes, strict=True)]
+    stale = tries.Tried(replace(by_id[ids[0]], fence=0), Taken("ATXid_old"))
+    settled = office.db.transact(lambda session: tries.record_all(session, [*tried, stale]))
+    assert set(settled) == set(ids)
+    states = [office.row(one)["state"] for one in ids]
+    assert states == ["sent", "refused", "due", "sent"]
+    assert [office.row(one)["provider_id"] for one in ids] == ["ATXid_a", None, None, None]
+    names = office.sql("SELECT provider_id, message_id FROM deliveries ORDER BY provider_id")
+    assert [(row["provider_id"], row["message_id"]) for row in names] == [
+        ("ATXid_a", ids[0]),
+        ("ATXid_old", ids[0]),
+    ]
+
+
+def test_one_outcome_that_cannot_be_recorded_yet_does_not_hold_up_the_others(
+    office: Office, sms_urls: tuple[str, str]
+) -> None:
+    """Somebody holds the row of one of them for longer than a statement may take."""
+    ids = [office.owe() for _ in range(4)]
+    held, others = ids[1], [*ids[:1], *ids[2:]]
+    with psycopg.connect(sms_urls[1]) as other:
+        answers = threading.Barrier(4, lambda: _lock(other, held))
+
+        def come_in_together(_: str) -> None:
+            answers.wait(10)
+
+        office.server.before_answer = come_in_together
+        sending = threading.Thread(target=drain, args=(office,))
+        sending.start()
+        wait_for(
+            lambda: all(office.row(one)["state"] == "sent" for one in others), 20, "the others"
+        )
+        assert office.row(held)["state"] == "sending"
+        other.rollback()
+        sending.join(20)
+    assert office.row(held)["state"] == "sent"
+    assert len(office.server.messages) == 4
+
+
+def _lock(line: psycopg.Connection, message_id: UUID) -> None:
+    line.execute("SELECT FROM messages WHERE id = %s FOR UPDATE", (message_id,))
 
 
 def test_a_worker_that_died_is_a_doubt(office: Office) -> None:
