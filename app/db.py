@@ -27,7 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 
 from app import failpoints
 from app.errors import DomainError, OutcomeUnknown
-from app.patience import PatientConnection, Silent, at_most, seconds_left
+from app.patience import PatientConnection, Silent, among, at_most, seconds_left
 
 TRIES = 5
 TRANSACT_SECONDS = 10.0
@@ -38,6 +38,7 @@ QUIET_SECONDS = 0.5
 RUN_AGAIN = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 # lock_not_available, query_canceled, too_many_connections, cannot_connect_now
 WAITED_TOO_LONG = {"55P03", "57014", "53300", "57P03"}
+QUARANTINED = "KQ001"  # raised by the triggers of `app/quarantine`
 T = TypeVar("T")
 Ring = Callable[[str], None]
 
@@ -108,7 +109,8 @@ class Database:
         """Run `fn` in one transaction and commit it; see the module's rules.
 
         `name` prefixes the failpoints before and after the commit. Raises what `fn` raises,
-        OutcomeUnknown, or DomainError `database_away` when the database cannot be had in time.
+        OutcomeUnknown, or DomainError `database_away` when the database cannot be had in time,
+        `quarantined` for a write that a restored database refuses.
         """
         if time.monotonic() < self._quiet_until:
             raise _away(outcome_open=False)
@@ -130,8 +132,9 @@ class Database:
                 commit_lost = True
             except DBAPIError as error:
                 self._note_silence(error)
-                if _out_of_reach(error):
-                    raise _away(commit_lost) from error
+                refusal = _refusal(error, commit_lost)
+                if refusal:
+                    raise refusal from error
                 if not _run_again(error):
                     raise
             else:
@@ -177,7 +180,8 @@ def driver(session: Session) -> psycopg.Connection[Any]:
 def _connect(
     _dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]
 ) -> psycopg.Connection[Any]:
-    return PatientConnection.connect(**parameters)
+    with among(str(parameters.get("host", "")).count(",") + 1):
+        return PatientConnection.connect(**parameters)
 
 
 def _once(session: Session, fn: Callable[[Session], T], name: str) -> T:
@@ -196,6 +200,15 @@ def _once(session: Session, fn: Callable[[Session], T], name: str) -> T:
 
 def _run_again(error: DBAPIError) -> bool:
     return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in RUN_AGAIN
+
+
+def _refusal(error: DBAPIError, commit_lost: bool) -> DomainError | None:
+    """What the server's own word, or its absence, comes to; None for what is nobody's refusal."""
+    if _out_of_reach(error):
+        return _away(commit_lost)
+    if getattr(error.orig, "sqlstate", None) == QUARANTINED:
+        return DomainError("quarantined", retryable=True)
+    return None
 
 
 def _out_of_reach(error: DBAPIError) -> bool:

@@ -33,6 +33,13 @@ _FITNESS = """
            current_setting('fsync'), current_setting('full_page_writes'),
            current_setting('synchronous_commit')
 """
+# Who may not read all of the statistics sees that a standby is there, and nothing of it.
+_ASYNCHRONOUS = """
+    SELECT count(*) FROM pg_stat_replication
+    WHERE (current_setting('synchronous_standby_names') = ''
+           OR current_setting('synchronous_commit') = 'local')
+      AND application_name <> 'pg_basebackup'
+"""
 
 
 class Unfit(Exception):
@@ -99,14 +106,29 @@ def migration_head() -> str | None:
     return ScriptDirectory.from_config(config).get_current_head()
 
 
+def asynchronous_standbys(session: Session) -> int:
+    """Standbys that a commit does not wait for: after a failover to one of them an answer of
+    success may be forgotten.
+    """
+    return session.scalar(text(_ASYNCHRONOUS)) or 0
+
+
+def migration(session: Session) -> str | None:
+    """The schema that the database is at."""
+    version: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+    return version
+
+
 def database_checks(session: Session) -> list[Check]:
     """Role and durability (proved by the connection itself), migrations, worker heartbeats."""
     head = migration_head()
-    version = session.scalar(text("SELECT version_num FROM alembic_version"))
+    version = migration(session)
     checks = [
         Check("database", True, "answers; role and durability settings are fit"),
         Check("migrations", version == head, f"at {version}, this release needs {head}"),
     ]
+    if version == head:  # else its table may not be there yet
+        checks.append(_quarantine(session))
     beats = session.execute(
         text("SELECT queue, extract(epoch FROM clock_timestamp() - max(at)) AS age"
              " FROM worker_heartbeats GROUP BY queue")
@@ -118,6 +140,12 @@ def database_checks(session: Session) -> list[Check]:
         detail = "no heartbeat yet" if age is None else f"last heartbeat {age:.0f} s ago"
         checks.append(Check(f"worker:{queue}", fresh, detail))
     return checks
+
+
+def _quarantine(session: Session) -> Check:
+    since = session.scalar(text("SELECT since FROM quarantine"))
+    said = "none" if since is None else f"since {since:%Y-%m-%d %H:%M} UTC; `recover` ends it"
+    return Check("quarantine", since is None, said)
 
 
 def probe(name: str, call: Callable[[], object]) -> Check:

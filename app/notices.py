@@ -60,7 +60,7 @@ class Message(Base):
 _QUEUE = text("""
     INSERT INTO messages (
         id, kind, subject, person_id, msisdn, language, facts, due_at, created_at)
-    SELECT id, kind, subject, person_id, msisdn, language, facts, :now, :now
+    SELECT id, kind, subject, person_id, msisdn, language, facts, statement_timestamp(), :now
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r (
         id uuid, kind text, subject uuid, person_id uuid, msisdn text, language text, facts jsonb)
     ON CONFLICT DO NOTHING

@@ -50,6 +50,28 @@ def seconds_left() -> float | None:
     return None if until is None else until - time.monotonic()
 
 
+@contextmanager
+def among(hosts: int) -> Iterator[None]:
+    """Within, connecting tries so many hosts, and none may use up the time of those after it: one
+    that swallows packets would keep us from the standby that took over.
+    """
+    _thread.hosts = hosts
+    try:
+        yield
+    finally:
+        _thread.hosts = 1
+
+
+def _share_ends() -> float | None:
+    """When the attempt that begins now is over; None when nothing bounds it."""
+    left = seconds_left()
+    if left is None:
+        return None
+    hosts: int = getattr(_thread, "hosts", 1)
+    _thread.hosts = max(1, hosts - 1)
+    return time.monotonic() + left / hosts
+
+
 class PatientConnection(psycopg.Connection[Any]):
     """A connection that waits no longer than its thread may."""
 
@@ -57,11 +79,12 @@ class PatientConnection(psycopg.Connection[Any]):
     def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
         """`connect` has a time-out of its own, which cannot be shorter than two seconds."""
         connecting = super()._connect_gen(conninfo)
+        ends = _share_ends()
         try:
             wants = next(connecting)
             while True:
                 ready = yield wants
-                if (seconds_left() or 0) < 0:
+                if ends is not None and time.monotonic() > ends:
                     raise Silent("no connection in time")
                 wants = connecting.send(ready)
         except StopIteration as connected:

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: initdb, durability, roles, databases.
+"""The embedded PostgreSQL: initdb, durability, roles, databases, the archive of its WAL.
 
 Every setting is given on the command line, where it outranks both the configuration file and
 ALTER SYSTEM: nobody switches durability off by accident.
@@ -7,6 +7,7 @@ ALTER SYSTEM: nobody switches durability off by accident.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from launcher.programs import Programs
 SUPERUSER = "postgres"
 OWNER = "kibanda_owner"
 APPLICATION = "kibanda_app"
+BACKUP = "kibanda_backup"  # may copy the whole cluster, and owns nothing in it
 DATABASE = "kibanda"
 PORT = 5432  # only a part of the socket's name
 INITDB_SECONDS = 120
@@ -43,6 +45,21 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_min_messages": "warning",
 }
+ARCHIVE_SECONDS = 60  # a restore after the loss of the machine lacks no more than this
+
+
+def archive_settings(folder: Path) -> dict[str, str]:
+    """Each finished piece of WAL is copied into the folder: synced, whole, and never over another.
+
+    One that is there already is the same, from a try whose answer was lost; another is refused.
+    """
+    to = shlex.quote(str(folder)).replace("%", "%%")
+    copy = f"cp %p {to}/.%f.part && sync {to}/.%f.part && mv {to}/.%f.part {to}/%f && sync {to}"
+    return {
+        "archive_mode": "on",
+        "archive_command": f"if [ -e {to}/%f ]; then cmp -s %p {to}/%f; else {copy}; fi",
+        "archive_timeout": str(ARCHIVE_SECONDS),
+    }
 
 
 class Postgres(EmbeddedServer):
@@ -57,9 +74,17 @@ class Postgres(EmbeddedServer):
     at_our_death = signal.SIGINT
     passing_refusals = ("lock file", "shared memory block")
 
-    def __init__(self, places: Places, programs: Programs, *, lasting: bool = True) -> None:
+    def __init__(
+        self,
+        places: Places,
+        programs: Programs,
+        *,
+        lasting: bool = True,
+        archive: Path | None = None,
+    ) -> None:
         super().__init__(places, programs, "postgres")
         self._lasting = lasting
+        self._archive = archive
 
     @property
     def admin_url(self) -> str:
@@ -94,6 +119,8 @@ class Postgres(EmbeddedServer):
         for role in (OWNER, APPLICATION):
             if role not in roles:
                 self._administer("CREATE ROLE {} LOGIN", sql.Identifier(role))
+        if BACKUP not in roles:
+            self._administer("CREATE ROLE {} LOGIN REPLICATION", sql.Identifier(BACKUP))
         self.have_database(DATABASE)
 
     def have_database(self, name: str) -> None:
@@ -130,6 +157,8 @@ class Postgres(EmbeddedServer):
         # The list of socket folders is separated by commas; quotes keep ours in one piece.
         sockets = '"{}"'.format(str(self.places.sockets).replace('"', '""'))
         settings = {**SETTINGS, "unix_socket_directories": sockets}
+        if self._archive is not None:
+            settings |= archive_settings(self._archive)
         argv = [str(self.programs.postgres / "postgres"), "-D", str(self._folder())]
         for name, value in settings.items():
             argv += ["-c", f"{name}={value}"]
@@ -139,11 +168,22 @@ class Postgres(EmbeddedServer):
         return self.places.postgres
 
     def _prepare(self) -> None:
+        if self._archive is not None:
+            self._make_archive(self._archive)
         if self._folder().exists():
             self._refuse_other_version()
             self._settle_last_run()
         else:
             self._initdb()
+
+    def _make_archive(self, folder: Path) -> None:
+        try:
+            make_folder(folder, 0o700, self.places.account)
+        except OSError as error:
+            raise CannotStartError(
+                f"The WAL archive {folder} cannot be made ({error.strerror}): choose another "
+                "folder in WAL_ARCHIVE, or unset it."
+            ) from error
 
     def _initdb(self) -> None:
         """Make the cluster beside its place and move it there: a half-made one is never used."""

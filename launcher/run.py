@@ -89,7 +89,8 @@ class _Run:
     def _embedded(self) -> Servers | None:
         if self._asked.own_database and self._asked.own_redis:
             return None
-        return Servers(self._places)
+        archive = self._asked.environment.get("WAL_ARCHIVE")
+        return Servers(self._places, archive=Path(archive).resolve() if archive else None)
 
     def _start(self, servers: Servers) -> None:
         if not self._asked.own_database and not self._places.postgres.exists():

@@ -23,17 +23,23 @@ from launcher.redis import Redis
 
 
 class Servers:
-    """Both servers over the same places, which the caller has claimed.
+    """Both servers over the same places, which the caller has claimed; `archive` is where the WAL
+    is kept.
 
     `programs.postgres` is the folder with psql, pg_dump and pgbench.
     """
 
     def __init__(
-        self, places: Places, *, lasting: bool = True, binaries: Programs | None = None
+        self,
+        places: Places,
+        *,
+        lasting: bool = True,
+        binaries: Programs | None = None,
+        archive: Path | None = None,
     ) -> None:
         self.places = places
         self.programs = binaries or find_programs(places)
-        self.postgres = Postgres(places, self.programs, lasting=lasting)
+        self.postgres = Postgres(places, self.programs, lasting=lasting, archive=archive)
         self.redis = Redis(places, self.programs)
 
     @property
@@ -94,15 +100,19 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @contextmanager
-def temporary_servers(*, redis: bool = True, root: Path | None = None) -> Iterator[Servers]:
-    """Servers in a new folder of their own, in `root` if it is given, deleted afterwards.
+def temporary_servers(
+    *, redis: bool = True, root: Path | None = None, archive: str = ""
+) -> Iterator[Servers]:
+    """Servers in a new folder of their own, in `root` if it is given, deleted afterwards; with
+    their WAL in a folder of that name in it.
 
     Raises CannotStartError.
     """
     places = ours.temporary(root)
     try:
         with ours.claimed(places):
-            running = Servers(places, lasting=False)
+            kept = places.base / archive if archive else None
+            running = Servers(places, lasting=False, archive=kept)
             try:
                 running.start(redis=redis)
                 yield running

@@ -86,6 +86,8 @@ def with_servers(settings: Settings, servers: Servers | None) -> dict[str, str]:
         database = settings.market.database
         environment["DATABASE_URL"] = servers.url("kibanda_app", database)
         environment["MIGRATION_DATABASE_URL"] = servers.url("kibanda_owner", database)
+        environment["BACKUP_DATABASE_URL"] = servers.url("kibanda_backup", database)
+        environment["POSTGRES_BIN"] = str(servers.programs.postgres)
     if servers is not None and not settings.own_redis:
         environment["REDIS_URL"] = servers.redis_url
     return environment

@@ -28,6 +28,7 @@ from launcher import processes, procfile, programs, settings
 from launcher.children import Backoff
 from launcher.errors import CannotStartError
 from launcher.places import Places
+from launcher.postgres import archive_settings
 from launcher.servers import Servers, temporary_servers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -390,12 +391,13 @@ def test_redis_keeps_what_it_was_told_over_a_kill(spare: Servers) -> None:
 def test_roles_databases_and_durability(spare: Servers) -> None:
     with psycopg.connect(spare.admin_url) as connection:
         roles = connection.execute(
-            "SELECT rolname, rolsuper, rolcreatedb, rolcreaterole FROM pg_roles"
+            "SELECT rolname, rolsuper, rolcreatedb, rolcreaterole, rolreplication FROM pg_roles"
             " WHERE rolname LIKE 'kibanda%' ORDER BY 1"
         ).fetchall()
         assert roles == [
-            ("kibanda_app", False, False, False),
-            ("kibanda_owner", False, False, False),
+            ("kibanda_app", False, False, False, False),
+            ("kibanda_backup", False, False, False, True),
+            ("kibanda_owner", False, False, False, False),
         ]
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             assert connection.execute(f"SHOW {name}").fetchone() == ("on",)
@@ -512,3 +514,20 @@ def test_backoff_grows_to_a_bound_and_forgets_after_a_minute() -> None:
     backoff = Backoff()
     assert [backoff.after(1.0) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     assert backoff.after(61.0) == 0.5
+
+
+def test_the_archive_takes_a_piece_whole_once_and_no_other_under_its_name(tmp_path: Path) -> None:
+    archive = tmp_path / "it's an archive"
+    archive.mkdir()
+    piece = tmp_path / "piece"
+
+    def archived(content: str) -> int:
+        piece.write_text(content)
+        command = archive_settings(archive)["archive_command"]
+        command = command.replace("%p", str(piece)).replace("%f", "000000010000000000000001")
+        return subprocess.run(["/bin/sh", "-c", command.replace("%%", "%")], check=False).returncode
+
+    assert archived("WAL") == 0
+    assert archived("WAL") == 0, "the answer to the first was lost"
+    assert archived("other") != 0
+    assert [path.read_text() for path in archive.iterdir()] == ["WAL"]

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import DBAPIError
 
+from app import quarantine
 from app.bell import MESSAGES, PAYMENTS
 from app.billers import batches, expiry, reconciliation, waiting
+from app.db import Database
 from app.errors import DomainError
 from app.sms import outbound
 from app.telemetry import log
@@ -30,6 +32,8 @@ def drain_payments() -> None:
     here = process.current()
     here.looked_at = time.monotonic()
     try:
+        if _stands_still(here.runtime.db):
+            return
         waiting.tell(here.runtime.db, here.runtime.market, datetime.now(UTC))
         more = here.fulfilment.drain(stop=here.stopping.is_set, seconds=DRAIN_SECONDS)
     except (DomainError, DBAPIError) as error:
@@ -44,6 +48,8 @@ def drain_messages() -> None:
     here = process.current()
     here.looked_at = time.monotonic()
     try:
+        if _stands_still(here.runtime.db):
+            return
         more = outbound.drain(here.runtime, here.stopping).more
     except (DomainError, DBAPIError) as error:
         _away("drain_messages", error)
@@ -60,6 +66,13 @@ def keep_house() -> None:
     here = process.current()
     db, market = here.runtime.db, here.runtime.market
     now = datetime.now(UTC)
+    try:
+        if _stands_still(db):
+            log.error("quarantine_stands", ends_with="flask recover")
+            return
+    except (DomainError, DBAPIError) as error:
+        _away("keep_house", error)
+        return
     first_month = now.date().replace(day=1)
     chores: dict[str, Callable[[], int]] = {
         "cancel_unsent": lambda: expiry.cancel_unsent(db, market, now),
@@ -92,6 +105,11 @@ def keep_house() -> None:
         if done:
             log.info("chore_done", chore=name, count=done)
     drain_payments()
+
+
+def _stands_still(db: Database) -> bool:
+    """A restored database refuses every claim anyway; asking first spares a log full of that."""
+    return db.transact(quarantine.standing) is not None
 
 
 def _away(job: str, error: Exception) -> None:

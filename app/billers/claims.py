@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,6 @@ from app.markets.model import Market
 from app.wallet import ledger
 
 LEASE_SECONDS = 30
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 # One probe of the index a biller: the many that wait for an answer by file are never read here.
 _DUE_BILLERS = text("""
@@ -50,7 +49,8 @@ _DUE = text("""
       AND family = :family AND account = :account
       AND (lease_until IS NULL OR lease_until <= clock_timestamp())
       AND CASE WHEN state = 'held' THEN :takes AND expires_at > clock_timestamp()
-          ELSE first_sent_at > clock_timestamp() - make_interval(secs => :manual_after)
+          ELSE coalesce(asked_from, first_sent_at)
+                   > clock_timestamp() - make_interval(secs => :manual_after)
                AND first_sent_at > :asked_since END
     ORDER BY due_at LIMIT :most
     FOR UPDATE SKIP LOCKED
@@ -153,7 +153,7 @@ def _due(
         # A product that left the market file stays due, and shows in `status`; the rest goes on.
         "products": [product.code for product in rules.products],
         "manual_after": rules.manual_after_seconds,
-        "asked_since": hours.asked_since(rules, market.zone, now) if rules.same_day else _EVER,
+        "asked_since": hours.asked_since(rules, market.zone, now),
         "most": room,
     }
     return session.execute(_DUE, values).all()

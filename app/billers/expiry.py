@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -70,18 +69,19 @@ def _asked_long_enough(market: Market, now: datetime) -> Due:
     return or_(
         and_(Payment.biller.not_in(market.billers), Payment.first_sent_at <= gone),
         *(
-            and_(Payment.biller == code, Payment.first_sent_at <= _since(rules, market, now))
+            and_(Payment.biller == code, _asked_in_vain(rules, market, now))
             for code, rules in market.billers.items()
         ),
     )
 
 
-def _since(rules: Biller, market: Market, now: datetime) -> Any:
-    """The bound by the database's clock, and no later than midnight's where a day ends it."""
+def _asked_in_vain(rules: Biller, market: Market, now: datetime) -> Due:
+    """The bound by the database's clock, and no later than midnight where a day ends it."""
     bound = func.clock_timestamp() - timedelta(seconds=rules.manual_after_seconds)
-    if not rules.same_day:
-        return bound
-    return func.greatest(bound, hours.asked_since(rules, market.zone, now))
+    return or_(
+        func.coalesce(Payment.asked_from, Payment.first_sent_at) <= bound,
+        Payment.first_sent_at <= hours.asked_since(rules, market.zone, now),
+    )
 
 
 def _end_all(db: Database, due: Due, oldest: Oldest, end: End) -> int:

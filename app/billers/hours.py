@@ -14,6 +14,7 @@ from app.errors import DomainError
 from app.markets.billers import Biller
 
 FILE_MARGIN = timedelta(hours=2)
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def refuse_closed(rules: Biller, zone: ZoneInfo, at: datetime) -> None:
@@ -68,15 +69,16 @@ def day_start(zone: ZoneInfo, at: datetime, days: int = 0) -> datetime:
     return datetime.combine(day, time(), zone)
 
 
-def asked_until(rules: Biller, zone: ZoneInfo, first_sent_at: datetime) -> datetime:
-    """When asking ends and two people must decide."""
-    until = first_sent_at + timedelta(seconds=rules.manual_after_seconds)
+def asked_until(
+    rules: Biller, zone: ZoneInfo, first_sent_at: datetime, asked_from: datetime | None = None
+) -> datetime:
+    """When asking ends and two people must decide; `asked_from` is when it began anew."""
+    until = (asked_from or first_sent_at) + timedelta(seconds=rules.manual_after_seconds)
     return min(until, day_start(zone, first_sent_at, days=1)) if rules.same_day else until
 
 
 def asked_since(rules: Biller, zone: ZoneInfo, at: datetime) -> datetime:
-    """What was first sent at or before this instant is asked about no more at `at`."""
-    since = at - timedelta(seconds=rules.manual_after_seconds)
-    if rules.same_day:
-        since = max(since, day_start(zone, at) - timedelta(microseconds=1))
-    return since
+    """What was first sent at or before this instant is of a day that is over at `at`, where a day
+    ends the asking; there the biller would take the reference for another's.
+    """
+    return day_start(zone, at) - timedelta(microseconds=1) if rules.same_day else EVER

@@ -29,7 +29,8 @@ class Payment(Base):
     `requests` counts the requests that may have left; after `reversing_at` one asked the biller to
     undo the sale. `send_again`: the biller never had it, so the next request buys. `told_at` is
     when the person was told that the outcome is not known yet. `refunded_at`: the biller took the
-    sale back, and the payer has all of it again.
+    sale back, and the payer has all of it again. `asked_from`: its database was restored, and the
+    biller is asked anew since then.
 
     `bill_ref` is the biller's name for the inquiry, `biller_txn` for the transaction, `receipt_no`
     for the sale. `serial` counts all payments. `family`, `account` and `sku` are where and as what
@@ -88,6 +89,7 @@ class Payment(Base):
     acknowledged: Mapped[bool] = mapped_column(default=False)
     told: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     refunded_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    asked_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
     @property
     def total_minor(self) -> int:

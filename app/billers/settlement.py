@@ -228,7 +228,8 @@ def _ask_later(
 ) -> None:
     rules = market.billers[payment.biller]
     # Ends on the database's clock in house-keeping too (`expiry`); this is only the quicker way.
-    if now >= hours.asked_until(rules, market.zone, payment.first_sent_at or now):
+    first_sent_at = payment.first_sent_at or now
+    if now >= hours.asked_until(rules, market.zone, first_sent_at, payment.asked_from):
         _note(session, payment, "asked", now, facts)
         to_manual(session, market, payment, now=now)
         return

@@ -6,6 +6,7 @@ from flask import Flask
 
 from app.cli import (
     agents,
+    backup,
     billers,
     cases,
     database,
@@ -13,6 +14,7 @@ from app.cli import (
     payments,
     people,
     reconcile,
+    recover,
     settlement,
     staff,
     stops,
@@ -25,6 +27,7 @@ from app.cli import (
 def register(app: Flask) -> None:
     for command in (
         *agents.COMMANDS,
+        *backup.COMMANDS,
         *billers.COMMANDS,
         *cases.COMMANDS,
         *database.COMMANDS,
@@ -32,6 +35,7 @@ def register(app: Flask) -> None:
         *people.COMMANDS,
         *payments.COMMANDS,
         *reconcile.COMMANDS,
+        *recover.COMMANDS,
         *settlement.COMMANDS,
         *staff.COMMANDS,
         *stops.COMMANDS,

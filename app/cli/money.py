@@ -8,8 +8,9 @@ from dataclasses import asdict
 import click
 from flask.cli import with_appcontext
 
-from app.cli.output import as_json, refusing, runtime, table
+from app.cli.output import as_json, local, refusing, runtime, table
 from app.staff.status import read_status
+from app.wallet.sprays import WrongPins
 from app.wallet.verify import trial_balance as trial_balance_of
 from app.wallet.verify import verify as findings_of
 
@@ -51,6 +52,17 @@ def show_status(*, as_machine: bool) -> None:
     if as_machine:
         click.echo(as_json(asdict(now)))
         return
+    if now.quarantine:
+        since = local(now.quarantine.since, runtime().market)
+        click.echo(
+            f"QUARANTINE since {since}: {now.quarantine.why}\n"
+            "Nothing is claimed and no money moves until `recover` is approved.\n"
+        )
+    if now.asynchronous_standbys:
+        click.echo(
+            f"{now.asynchronous_standbys} asynchronous standbys: a failover to one may forget what "
+            "people were told (docs/runbook.md, Failover).\n"
+        )
     due = [{"queue": q, "oldest due": f"{s:.1f} s"} for q, s in now.oldest_due_seconds.items()]
     click.echo(table(due, ["queue", "oldest due"]))
     for title, counts in (("payments", now.open_payments), ("messages", now.open_messages)):
@@ -70,6 +82,14 @@ def show_status(*, as_machine: bool) -> None:
     ]
     click.echo("\n" + table(billers, ["biller", "takes payments", "breaker", "deposit"]))
     click.echo("\n" + table(now.heartbeats, ["queue", "name", "age"]))
+    click.echo("\n" + _wrong_pins(now.wrong_pins, runtime().settings.pin_spray_people))
+
+
+def _wrong_pins(wrong: WrongPins, most: int) -> str:
+    said = f"people whose last PIN within ten minutes was wrong: {wrong.people}"
+    if wrong.people < most:
+        return said
+    return f"{said} in {wrong.tries} tries: PINS ARE SPRAYED; see the runbook, Floods"
 
 
 COMMANDS = (trial_balance, verify, show_status)

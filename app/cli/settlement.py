@@ -13,6 +13,7 @@ import click
 from flask.cli import with_appcontext
 from sqlalchemy.orm import Session
 
+from app import quarantine
 from app.cli.acting import propose
 from app.cli.output import refusing, runtime, table
 from app.cli.reconcile import DAY, finance
@@ -93,6 +94,7 @@ def write_file(references: tuple[str, ...], to: Path) -> None:
     """Write orders for the bank: ISO 20022 pain.001. The same again writes the same."""
     parts = runtime()
     finance(parts)
+    parts.db.transact(quarantine.refuse)
     found = parts.db.transact(
         lambda session: [orders.of_reference(session, one) for one in dict.fromkeys(references)]
     )

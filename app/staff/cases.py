@@ -52,6 +52,7 @@ ROLES: dict[str, tuple[Role, ...]] = {
     "sale_refund": FINANCE,
     "settlement_order": FINANCE,
     "settlement_cancel": FINANCE,
+    "recover": FINANCE,
 }
 EVIDENCE_LEAST, EVIDENCE_MOST = 3, 1000
 _IS_OPEN = text("state = 'proposed'")  # no parameter: it must be seen to be the index's own

@@ -15,7 +15,15 @@ from sqlalchemy.orm import Session
 
 from app.errors import DomainError
 from app.markets.model import Market
-from app.staff import agent_cases, bank_cases, biller_cases, payment_cases, person_cases, stop_cases
+from app.staff import (
+    agent_cases,
+    bank_cases,
+    biller_cases,
+    payment_cases,
+    person_cases,
+    recovery_cases,
+    stop_cases,
+)
 from app.staff.accounts import Staff
 from app.staff.cases import Case
 
@@ -27,6 +35,7 @@ DECISIONS: dict[str, Decision] = {
     **bank_cases.DECISIONS,
     **biller_cases.DECISIONS,
     **payment_cases.DECISIONS,
+    **recovery_cases.DECISIONS,
 }
 
 

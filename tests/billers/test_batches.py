@@ -655,13 +655,22 @@ def test_staff_see_what_waits_and_what_went_out(school: School) -> None:
     assert stage.db.transact(lambda s: payments.outcome(s, payment.id)).receipt_no == "R1"
 
 
+def unwritten(school: School) -> str:
+    """The name of the batch that is due; killed before its file was there."""
+    school.close()
+    (name,) = school.ours()
+    (school.folder / "out" / f"{name}.csv").unlink()
+    school.stage.run(
+        "UPDATE biller_batches SET written_at = NULL WHERE biller = :b", b=school.stage.code
+    )
+    return name
+
+
 def test_a_file_that_cannot_be_written_keeps_no_other_at_home(school: School) -> None:
     school.stage.pay()
     cut_off = school.cut_off
-    day = cut_off.astimezone(school.stage.market.zone)
-    name = f"{school.stage.code}-{day:%Y%m%d}-01"
+    name = unwritten(school)
     (school.folder / "out" / f"{name}.csv").write_text("somebody else's\n")
-    school.close()
     second = school.stage.pay()
     school.stage.run(
         "UPDATE payments SET due_at = due_at + interval '1 day',"
@@ -674,7 +683,18 @@ def test_a_file_that_cannot_be_written_keeps_no_other_at_home(school: School) ->
 
 def test_what_is_no_answer_keeps_no_file_at_home(school: School) -> None:
     school.stage.pay()
-    day = school.cut_off.astimezone(school.stage.market.zone)
-    school.path(f"{school.stage.code}-{day:%Y%m%d}-01").write_text("")
-    school.close()
-    assert list(school.ours())
+    name = unwritten(school)
+    school.path(name).write_text("")
+    school.close(now())
+    assert list(school.ours()) == [name]
+
+
+def test_a_file_that_nobody_remembers_is_not_written_again_with_other_lines(school: School) -> None:
+    """A database was restored to before the cut-off: its day's file went out all the same."""
+    day = school.stage.pay() and school.cut_off.astimezone(school.stage.market.zone)
+    forgotten = [f"{school.stage.code}-{day:%Y%m%d}-{number:02}" for number in (1, 2)]
+    (school.folder / "out" / f"{forgotten[0]}.csv").write_text("what went out\n")
+    school.path(forgotten[1]).write_text("what came back\n")
+    assert school.close() == 1
+    assert list(school.ours()) == [forgotten[0], f"{school.stage.code}-{day:%Y%m%d}-03"]
+    assert school.ours()[forgotten[0]] == "what went out\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -47,6 +48,23 @@ def test_two_workers_claim_a_payment_once(stage: Stage) -> None:
         taken = [w for works in pool.map(lambda _: stage.claim(5), range(8)) for w in works]
     assert len(taken) == len(sent)
     assert {work.claim.payment_id for work in taken} == sent
+
+
+@pytest.mark.parametrize("ahead_seconds", [40, -40])
+def test_a_payment_is_due_at_once_whatever_the_clock_that_confirmed_it(
+    stage: Stage, ahead_seconds: int
+) -> None:
+    person, agreed = stage.person(), stage.quote()
+    payment = stage.confirm(
+        person, agreed, stage.intent(person, agreed), now() + timedelta(seconds=ahead_seconds)
+    )
+    (row,) = stage.run(
+        "SELECT extract(epoch FROM clock_timestamp() - due_at) AS late FROM payments"
+        " WHERE id = :id",
+        id=payment.id,
+    )
+    assert 0 <= row.late < 20
+    assert [work.claim.payment_id for work in stage.claim()] == [payment.id]
 
 
 def test_a_claim_is_on_disk_before_any_byte_leaves(stage: Stage) -> None:

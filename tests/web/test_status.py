@@ -96,6 +96,7 @@ def test_the_running_world_is_healthy_and_ready(world: World) -> None:
     assert set(ready.json()["checks"]) == {
         "database",
         "migrations",
+        "quarantine",
         "redis",
         *(f"worker:{queue}" for queue in QUEUES),
     }

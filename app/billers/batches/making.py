@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -83,7 +83,7 @@ def _close(
         # The payments stay held, and their money goes back by itself unless the folder is there
         # again before their time is over.
         raise NotADirectoryError("out")
-    make = partial(_make, market=market, code=code, now=now, lines_most=lines_most)
+    make = partial(_make, market=market, code=code, wire=wire, now=now, lines_most=lines_most)
     deadline = time.monotonic() + ROUND_SECONDS
     while db.transact(make, name="batch", idempotent=True):
         if time.monotonic() >= deadline:
@@ -104,14 +104,14 @@ def _is_written(db: Database, market: Market, wire: DayFiles, batch: Batch, now:
 
 
 def _make(
-    session: Session, market: Market, code: str, now: datetime, lines_most: int
+    session: Session, market: Market, code: str, wire: DayFiles, now: datetime, lines_most: int
 ) -> str | None:
     """One batch of what is due, up to `lines_most` payments; its name, None when nothing is."""
     cut_off = _cut_off(session, market, code, now)
     if cut_off is None or _is_paused(session, code):
         return None
     day = cut_off.astimezone(market.zone).date()
-    number = _batches(session, code, day) + 1
+    number = _free_number(session, code, day, wire)
     if number > FILES_A_DAY:
         log.error("batches_too_many", biller=code, day=day.isoformat())
         return None
@@ -122,7 +122,7 @@ def _make(
     batch = {
         "id": new_key(),
         "biller": code,
-        "name": f"{code}-{day:%Y%m%d}-{number:02}",
+        "name": _name(code, day, number),
         "day": day,
         "currency": market.currency.code,
         "lines": len(leaving),
@@ -177,9 +177,19 @@ def _may_leave(
     return [row for row in rows if row.hold_id in kept]
 
 
-def _batches(session: Session, code: str, day: object) -> int:
-    statement = select(func.count()).where(Batch.biller == code, Batch.day == day)
-    return session.scalar(statement) or 0
+def _name(code: str, day: date, number: int) -> str:
+    return f"{code}-{day:%Y%m%d}-{number:02}"
+
+
+def _free_number(session: Session, code: str, day: date, wire: DayFiles) -> int:
+    """After the last of the day; a restored database does not remember every file that is there."""
+    last = func.max(func.right(Batch.name, 2))
+    number = int(session.scalar(select(last).where(Batch.biller == code, Batch.day == day)) or 0)
+    return next(
+        free
+        for free in range(number + 1, FILES_A_DAY + 2)
+        if free > FILES_A_DAY or not wire.has(_name(code, day, free))
+    )
 
 
 def _send(

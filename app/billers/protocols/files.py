@@ -103,6 +103,10 @@ class DayFiles:
         """Whether there is a folder to put a file into, before money goes on its way."""
         return self._out.is_dir()
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of ours of this name, or an answer to one."""
+        return (self._out / f"{name}.csv").exists() or self.answer_stamp(name) is not None
+
     def put(self, name: str, content: bytes, answers: Answers = any_answer) -> None:
         """Write our file, whole or not at all; the same bytes again change nothing.
 
