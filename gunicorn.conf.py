@@ -15,7 +15,7 @@ except ValueError as error:
 
 bind = f"127.0.0.1:{_settings.port}"  # TLS and the world are the reverse proxy's business
 workers = _settings.web_workers
-worker_class = "gthread"
+worker_class = "app.web.server.WholeRequestWorker"
 threads = _settings.web_threads
 backlog = 512
 keepalive = 75  # longer than a proxy keeps its idle connections, so that it closes them, not we

@@ -7,10 +7,11 @@ contract is in pyproject.toml and CI proves it.
     L1  money msisdn luhn · settings sealing markets failpoints patience
     L2  text telemetry · db bell
     L3  notices gateways health         what must go out, and the operators' wire formats
+        quarantine                      whether a restored database stands still
     L4  wallet                          the ledger and everything that moves money
     L5  billers                         who is paid, and what became of it
     L6  sms ussd                        the two channels a person sees
-    L7  runtime staff · web             the assembled parts, questions of staff, HTTP
+    L7  recovery · runtime staff · web  after a restore, the assembled parts, staff, HTTP
     L8  cli · factory                   the command line, assembly
     L9  workers (top-level package)     RQ jobs and the schedule
 """

@@ -20,15 +20,15 @@ from app.sealing import Sealer
 from app.settings import Settings
 from app.text import Catalogues, known_languages
 from app.ussd.engine import Engine
+from app.ussd.floods import HOPS_WINDOW_MS, Most
 from app.ussd.hop import Surroundings
 from app.ussd.menus import books
 from app.ussd.menus.services import Services
 from app.ussd.session import SessionStore
 from app.wallet.codes import Codes
 from app.wallet.pins import Pins
-from app.web import billers, callbacks, status
+from app.web import BODY_BYTES_MOST, billers, callbacks, status
 
-BODY_BYTES_MOST = 64 * 1024
 # A hop ends within two seconds whatever the database does; the rest is for the way and the session.
 HOP_TRANSACT_SECONDS = 1.6
 REFUSED = 4  # says to gunicorn that no other worker will do better
@@ -69,9 +69,20 @@ def build_runtime(
     codes = Codes(settings.pin_key_ring)
     wires = protocols.wires(market, settings)
     inquiries = Inquiries(db, market, wires)
-    services = Services(db=db, pins=pins, codes=codes, inquiries=inquiries)
+    services = Services(
+        db=db,
+        pins=pins,
+        codes=codes,
+        inquiries=inquiries,
+        spray_people=settings.pin_spray_people,
+    )
     around = Surroundings(services, market, catalogues, sealer, lambda: datetime.now(UTC))
-    sessions = SessionStore(settings.redis_url, settings.session_key_bytes)
+    most = Most(
+        number_hops=settings.number_hops_a_second * HOPS_WINDOW_MS // 1000,
+        number_dials=settings.number_dials_a_minute,
+        gateway_dials=settings.gateway_dials_a_second,
+    )
+    sessions = SessionStore(settings.redis_url, settings.session_key_bytes, most=most)
     engine = Engine(
         books(market),
         around,

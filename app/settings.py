@@ -19,6 +19,7 @@ DEMO_AT_USERNAME = "sandbox"
 DEMO_TOKEN = "demo"  # noqa: S105 - the demo market's public callback token, refused elsewhere
 DEMO_KEY = base64.b64encode(b"kibanda-demo-key-never-for-money").decode()
 SECRET_MIN_CHARS = 32
+FLOOD_MOST = 1_000_000
 
 
 class BillerCredentials(BaseModel):
@@ -51,6 +52,17 @@ class Settings(BaseSettings):
     migration_database_url: str = Field(
         "", description="PostgreSQL address of the owner `kibanda_owner`; only `migrate` uses it"
     )
+    backup_database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL address of a role with REPLICATION; only `backup` uses it",
+    )
+    wal_archive: str = Field(
+        "",
+        description="folder of archived WAL, which `restore` reads; `make run` archives into it",
+    )
+    postgres_bin: str = Field(
+        "", description="folder of PostgreSQL's programs for `backup`, `restore`; empty: in PATH"
+    )
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0", description="Redis 6.2 or newer; `noeviction` and AOF on"
     )
@@ -66,6 +78,35 @@ class Settings(BaseSettings):
     )
     trusted_proxies: int = Field(
         0, ge=0, le=5, description="how many reverse proxies stand before the web process"
+    )
+    number_hops_a_second: int = Field(
+        10,
+        ge=1,
+        le=FLOOD_MOST,
+        description="hops that one number may send, counted over ten seconds; more get a sentence",
+    )
+    number_dials_a_minute: int = Field(
+        30, ge=1, le=FLOOD_MOST, description="sessions that one number may begin"
+    )
+    gateway_dials_a_second: int = Field(
+        300,
+        ge=1,
+        le=FLOOD_MOST,
+        description="sessions that may begin at one gateway: what your machines carry; open ones"
+        " go on",
+    )
+    stranger_tries_a_minute: int = Field(
+        300,
+        ge=1,
+        le=FLOOD_MOST,
+        description="wrong callback tokens from one address; more get 429; the right one passes",
+    )
+    pin_spray_people: int = Field(
+        100,
+        ge=2,
+        le=FLOOD_MOST,
+        description="so many people whose last PIN within ten minutes was wrong are an alarm, and"
+        " wrong PINs are answered late",
     )
     pin_keys: SecretStr = Field(
         SecretStr(f"1:{DEMO_KEY}"),

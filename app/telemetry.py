@@ -15,6 +15,7 @@ import logging
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterator, MutableMapping
 from traceback import extract_tb
 from types import TracebackType
@@ -54,6 +55,19 @@ REFUSALS = Counter(
     ["state", "reason"],
 )
 CALLBACKS_REFUSED = Counter("kibanda_callbacks_refused_total", "Callbacks refused", ["reason"])
+FLOODS = Counter(
+    "kibanda_ussd_floods_total",
+    "USSD hops that were refused because too many came",
+    ["limit", "gateway"],
+)
+HUNG_UP = Counter(
+    "kibanda_web_hung_up_total",
+    "Connections of clients that did not send a request, or read its answer, in time",
+    ["reason"],
+)
+PIN_SPRAYS = Counter(
+    "kibanda_pin_sprays_total", "Wrong PINs that came while many people's PINs were wrong"
+)
 BILLER_SECONDS = Histogram(
     "kibanda_biller_call_seconds",
     "Time of a call to a biller",
@@ -63,6 +77,7 @@ BILLER_SECONDS = Histogram(
 
 LABELS_MOST = 5_000  # of the labels below; what comes later is counted as OTHER
 OTHER = "other"
+SELDOM_SECONDS, SELDOM_LINES, SELDOM_KINDS_MOST = 60.0, 1, 1_000
 _Meters = tuple[Counter, Histogram, Counter, Histogram]
 _hops: dict[tuple[str, str, str], _Meters] = {}
 _refusals: dict[tuple[str, str], Counter] = {}
@@ -104,6 +119,46 @@ def configure(level: str) -> None:
     threading.excepthook = _thread_failed
     for chatty in ("urllib3", "rq.worker", "rq.cron", "rq"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class Seldom:
+    """An event that a flood may cause: of each kind at most `SELDOM_LINES` lines in a minute.
+
+    The next line says in `unsaid` how many more there were. A kind is what the caller says it is;
+    it holds nothing that a stranger can choose. Safe for threads.
+    """
+
+    def __init__(self, event: str, lines: int = SELDOM_LINES) -> None:
+        self._event = event
+        self._lines = lines
+        self._lock = threading.Lock()
+        self._said: dict[object, tuple[float, int, int]] = {}
+
+    def error(self, kind: object = None, /, **facts: object) -> None:
+        unsaid = self.unsaid(kind)
+        if unsaid is not None:
+            log.error(self._event, unsaid=unsaid, **facts)
+
+    def warning(self, kind: object = None, /, **facts: object) -> None:
+        unsaid = self.unsaid(kind)
+        if unsaid is not None:
+            log.warning(self._event, unsaid=unsaid, **facts)
+
+    def unsaid(self, kind: object) -> int | None:
+        """How many were not told since the last line; None when this one shall not be told."""
+        now = time.monotonic()
+        with self._lock:
+            if kind not in self._said and len(self._said) >= SELDOM_KINDS_MOST:
+                kind = OTHER
+            since, lines, unsaid = self._said.get(kind, (now, 0, 0))
+            if now - since >= SELDOM_SECONDS:
+                since, lines = now, 0
+            told = lines < self._lines
+            self._said[kind] = (since, lines + told, 0 if told else unsaid + 1)
+            return unsaid if told else None
+
+
+_cut = Seldom("", lines=5)
 
 
 def observe(gateway: str, result: str, state: str, seconds: float) -> None:
@@ -174,10 +229,13 @@ def mask_text(text: str) -> str:
 
 def cut_request(record: logging.LogRecord) -> bool:
     """A filter for the web server's log: a line written while an error is handled is about what a
-    client sent, and quotes it. Its first words, the client's address in them, and the type stay.
+    client sent, and quotes it. Its first words, the client's address in them, and the type stay, a
+    few times a minute.
     """
     kind = sys.exc_info()[0]
     if kind is not None:
+        if _cut.unsaid(kind) is None:
+            return False
         words = str(record.msg).split(": ")[0].split("%")[0].strip()
         record.msg, record.args = f"{words}: {kind.__name__}", ()
     return True

@@ -99,6 +99,11 @@ class World:
             "PORT": str(self.port),
             "WEB_WORKERS": "1",
             "MENU_OVERLAP_SECONDS": "0",
+            # A test types quicker than a thumb; tests/floods has the limits of the defaults.
+            "NUMBER_HOPS_A_SECOND": "100000",
+            "NUMBER_DIALS_A_MINUTE": "1000000",
+            "GATEWAY_DIALS_A_SECOND": "100000",
+            "PIN_SPRAY_PEOPLE": "100000",
             "SANDBOX_PORT": str(self.sandbox_port),
             "SANDBOX_DATA": str(self.folder / "sandbox"),
             "KIBANDA_URL": self.url,
@@ -131,6 +136,10 @@ class World:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(5)
+
+    def pid(self, name: str) -> int:
+        """The process that was started; the web's is gunicorn's own, above its workers."""
+        return self._running[name].pid
 
     def running(self, name: str) -> bool:
         return name in self._running and self._running[name].poll() is None

@@ -43,15 +43,27 @@ def load(name_or_path: str, known: Mapping[str, Collection[str]] | None = None) 
     """
     path = _path(name_or_path)
     text = _text(path)
+    told, written = _told(path, text)
+    _refuse_unknown(path, text, told, known or {})
     try:
-        told = tomllib.loads(text)
-        _refuse_unknown(path, text, told, known or {})
-        # By way of JSON, which pydantic reads strictly: text in quotes is never a number.
-        return Market.model_validate_json(json.dumps(told, default=str), strict=True)
-    except tomllib.TOMLDecodeError as error:
-        raise MarketError(f"{path}:{refusals.of_syntax(text, error)}") from error
+        return Market.model_validate_json(written, strict=True)
     except ValidationError as error:
         raise MarketError(*(f"{path}:{one}" for one in refusals.of_values(text, error))) from error
+
+
+def _told(path: Path, text: str) -> tuple[dict[str, Any], str]:
+    """What a file says, and that as JSON, which pydantic reads strictly: text in quotes is never a
+    number. Raises MarketError.
+    """
+    try:
+        told = tomllib.loads(text)
+        return told, json.dumps(told, default=str)
+    except tomllib.TOMLDecodeError as error:
+        raise MarketError(f"{path}:{refusals.of_syntax(text, error)}") from error
+    except RecursionError as error:
+        raise MarketError(f"{path}: tables or lists are nested too deep in it") from error
+    except ValueError as error:  # Python's own bound on the digits of a number
+        raise MarketError(f"{path}: a number in it is too long") from error
 
 
 def _refuse_unknown(

@@ -8,6 +8,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app import health, quarantine
+from app.quarantine import Quarantine
+from app.wallet.sprays import WrongPins, wrong_pins
+
 _DUE = {
     "payments": """
         SELECT coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)
@@ -58,6 +62,9 @@ class Status:
     open_messages: dict[str, int]
     billers: tuple[BillerStatus, ...]
     heartbeats: tuple[dict[str, Any], ...]
+    wrong_pins: WrongPins
+    quarantine: Quarantine | None
+    asynchronous_standbys: int
 
 
 def read_status(session: Session) -> Status:
@@ -72,6 +79,9 @@ def read_status(session: Session) -> Status:
         heartbeats=tuple(
             dict(row) for row in session.execute(text(_HEARTBEATS)).mappings()
         ),
+        wrong_pins=wrong_pins(session),
+        quarantine=quarantine.standing(session),
+        asynchronous_standbys=health.asynchronous_standbys(session),
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """L6: what a person sees and types on a phone.
 
 Here live the USSD channel's states and the engine that runs them; `menus/` holds the menus of the
-product, written with `states`. Nothing here knows Flask or RQ; only `session` touches Redis, and
-money moves only through the services that the factory hands to the menus.
+product, written with `states`. Nothing here knows Flask or RQ; only `session` and its `line` touch
+Redis, and money moves only through the services that the factory hands to the menus.
 
     states      the kinds of state, as data
     hop         what a state's functions are given
@@ -17,6 +17,8 @@ money moves only through the services that the factory hands to the menus.
     resume      what a session that was cut off leaves
     live        what a session holds, and its stored form
     session     sessions in Redis: lock, load, compare-and-set
+    line        a thread's connection to Redis, and its scripts
+    floods      how much may come from a number and at a gateway
     redelivery  which hop is this: new, repeated, out of order
     waits       the few places for hops that wait
     onehop      one hop from load to save

@@ -34,8 +34,8 @@ ENGINE_KEYS = tuple(
     f"{ENGINE_ROOM}{name}"
     for name in (
         "back", "home", "more", "choose", "changed", "search", "no_match", "pin_form", "code_form",
-        "too_many",
-        "dial_again", "busy", "refused", "away", "database_away", "outcome_unknown", "error",
+        "too_many", "dial_again", "busy", "flooding", "crowded", "refused", "away",
+        "database_away", "quarantined", "outcome_unknown", "error",
     )
 )  # fmt: skip
 

@@ -13,7 +13,9 @@
    says `late` for itself only: it decides nothing, and later repeats get the stored bytes.
 4. After a commit the answer is given whatever happens to the session, and stored over whatever
    another hop made of it meanwhile; a failure after it is "not known yet", never "failed".
-5. Redis or PostgreSQL away: a sentence, and the session ends. No input is ever logged, nor an
+5. A hop of a number that floods, or a new session beyond what the gateway may begin, is answered
+   with a sentence; nothing runs, and its session stays as it is (`floods`).
+6. Redis or PostgreSQL away: a sentence, and the session ends. No input is ever logged, nor an
    exception's text, which may quote one.
 """
 
@@ -25,6 +27,7 @@ from typing import Generic
 
 from app.gateways.wire import Screen, UssdRequest
 from app.telemetry import observe
+from app.ussd.floods import OVER, told
 from app.ussd.hop import S, Surroundings
 from app.ussd.menubook import MenuBook
 from app.ussd.onehop import OneHop
@@ -103,6 +106,9 @@ class Engine(Generic[S]):
         taken = self._take(session_hash, request)
         if taken is None:
             return "busy", self._parts.sentence("busy")
+        if taken[1] and taken[1].startswith(OVER):
+            name, language = told(taken[1], gateway=request.gateway.name, msisdn=request.msisdn)
+            return name, self._parts.sentence(name, language)
         one = OneHop(self._parts, request, session_hash, taken[0])
         try:
             return one.run(taken[1])
@@ -111,7 +117,7 @@ class Engine(Generic[S]):
 
     def _take(self, session_hash: bytes, request: UssdRequest) -> tuple[str, bytes | None] | None:
         """Lock and load; None when another hop of this session kept us waiting too long."""
-        taken = self._store.begin(session_hash, request.msisdn)
+        taken = self._store.arrive(session_hash, request.msisdn, request.gateway.name)
         if taken:
             return taken
         with self._waits.place_for_lock() as free:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.errors import DomainError
 from app.gateways.wire import Screen, UssdRequest
-from app.telemetry import log
+from app.telemetry import Seldom, log
 from app.ussd.arrival import arrive
 from app.ussd.hop import Caller, Hop, MenuError, S
 from app.ussd.live import Live, SessionTooLarge, decode
@@ -31,6 +31,7 @@ ENDED_SECONDS = 120
 PRIVATE_SECONDS = 60
 SETTLE_TRIES = 5
 GONE = b""
+_foreign = Seldom("ussd_foreign_msisdn", lines=5)
 
 
 class OneHop(Generic[S]):
@@ -86,7 +87,8 @@ class OneHop(Generic[S]):
             return kind.value, self._walked(None)
         self._live = live
         if kind is Kind.FOREIGN:
-            log.warning("ussd_foreign_msisdn", gateway=request.gateway.name, msisdn=request.msisdn)
+            gateway = request.gateway.name
+            _foreign.warning(gateway, gateway=gateway, msisdn=request.msisdn)
             return kind.value, parts.sentence("refused")
         asks = live.pending or kind is Kind.INPUT
         if asks and live.version not in parts.books:

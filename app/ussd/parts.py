@@ -42,8 +42,8 @@ def last_words(error: Exception, *, committed: bool, state: str) -> str:
         _log_failure(error, state)
     if isinstance(error, OutcomeUnknown) or committed:
         return "outcome_unknown"
-    if isinstance(error, DomainError) and error.code == "database_away":
-        return "database_away"
+    if isinstance(error, DomainError) and error.code in ("database_away", "quarantined"):
+        return error.code
     return "error"
 
 

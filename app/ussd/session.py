@@ -9,32 +9,27 @@
 4. Every key has a time to live; a key is a keyed hash of gateway and session id.
 5. No hidden retry: a command is sent again only when a kept connection proved stale, and once.
    Both scripts may be run twice without harm.
-
-A connection belongs to one thread and is used below redis-py: two bare commands through its
-layers cost more than the rest of a hop.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from hashlib import sha1
 from itertools import count
 from typing import Any
 
 from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.sealing import keyed_hash
+from app.ussd.floods import COUNT, Most
+from app.ussd.line import Line, Script
 from app.ussd.live import Live, decode
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 0.7
-READ_BYTES = 65_536
-CRLF = b"\r\n"
-NILS = (b"$-1\r\n", b"_\r\n")  # in RESP2 and RESP3
 LOCK_MS = 15_000  # longer than any hop; a killed process blocks its session no longer than this
 
 MOVED = b"-"  # then a language: this session was continued by another one
@@ -104,11 +99,15 @@ class SessionsAway(Exception):
 class SessionStore:
     """The sessions of one Redis; safe for threads. `key` hashes what may not be kept.
 
-    `prefix` stands before every key, so that several can share a Redis.
+    `prefix` stands before every key, so that several can share a Redis. `most`: what `arrive`
+    lets in, everything without it.
     """
 
-    def __init__(self, redis_url: str, key: bytes, *, prefix: str = "ussd:") -> None:
+    def __init__(
+        self, redis_url: str, key: bytes, *, prefix: str = "ussd:", most: Most | None = None
+    ) -> None:
         self.key = key
+        self._most = most.arguments() if most else None
         self._pool = ConnectionPool.from_url(
             redis_url,
             socket_timeout=ANSWER_SECONDS,
@@ -131,9 +130,23 @@ class SessionStore:
         Stored is also MOVED and a language, or, for a new session, LEFT and the latest one of
         this number unless a hop of it is running. Raises SessionsAway.
         """
-        token = f"{self._token_base}.{os.getpid()}.{next(self._token_count)}"
+        token = self._new_token()
         keys = (*self._keys(session_hash), self._pointer(msisdn))
         stored = self._run(_BEGIN, keys, token.encode(), b"%d" % LOCK_MS)
+        return None if stored is None else (token, stored or None)
+
+    def arrive(
+        self, session_hash: bytes, msisdn: str, gateway: str
+    ) -> tuple[str, bytes | None] | None:
+        """`begin` for a hop that has just come, which counts: stored is also OVER and what
+        `floods.told` reads; then no lock is held.
+        """
+        if self._most is None:
+            return self.begin(session_hash, msisdn)
+        token = self._new_token()
+        dials = f"{self._prefix}dials:{gateway}".encode()
+        keys = (*self._keys(session_hash), self._pointer(msisdn), dials)
+        stored = self._run(_ARRIVE, keys, token.encode(), b"%d" % LOCK_MS, *self._most)
         return None if stored is None else (token, stored or None)
 
     def first_seen(self, version: str, now_ms: int) -> int:
@@ -207,6 +220,9 @@ class SessionStore:
         key = f"{self._prefix}{session_hash.hex()}".encode()
         return key, key + b":lock"
 
+    def _new_token(self) -> str:
+        return f"{self._token_base}.{os.getpid()}.{next(self._token_count)}"
+
     def _new_connection(self) -> Any:
         """Not the pool's own way: that counts what it makes, and we give nothing back."""
         return self._pool.connection_class(**self._pool.connection_kwargs)
@@ -215,8 +231,8 @@ class SessionStore:
         name = keyed_hash(self.key, b"msisdn\0" + msisdn.encode(), 16)
         return f"{self._prefix}of:{name.hex()}".encode()
 
-    def _run(self, script: _Script, keys: tuple[bytes, ...], *arguments: bytes) -> bytes | None:
-        line: _Line | None = self._kept.__dict__.get("line")
+    def _run(self, script: Script, keys: tuple[bytes, ...], *arguments: bytes) -> bytes | None:
+        line: Line | None = self._kept.__dict__.get("line")
         if line:
             try:
                 return script.run(line, keys, arguments)
@@ -226,80 +242,17 @@ class SessionStore:
             except (RedisError, OSError):
                 self.close()
         try:
-            self._kept.line = line = _Line(self._new_connection())
+            self._kept.line = line = Line(self._new_connection())
             return script.run(line, keys, arguments)
         except (RedisError, OSError) as error:
             self.close()
             raise SessionsAway from error
 
 
-class _Line:
-    """A thread's connection, closed when the thread ends or the store lets go of it.
-
-    redis-py connects, authenticates and chooses the database; from then on the socket is ours.
-    """
-
-    __slots__ = ("_connection", "_socket")
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-        connection.connect()
-        self._socket = connection._sock  # noqa: SLF001 - it has no public name
-
-    def ask(self, command: bytes) -> bytes | None:
-        """Send a command, read its one string or nil. Raises RedisError or OSError."""
-        self._socket.sendall(command)
-        answer: bytes = self._more(b"")
-        while (end := answer.find(CRLF)) < 0:
-            answer = self._more(answer)
-        if answer[:1] == b"$" and answer[1:2] != b"-":
-            start, size = end + 2, int(answer[1:end])
-            while len(answer) < start + size + 2:
-                answer = self._more(answer)
-            return answer[start : start + size]
-        if answer in NILS:
-            return None
-        if answer.startswith(b"-NOSCRIPT"):
-            raise NoScriptError
-        raise RedisError(answer[:end].decode(errors="replace"))
-
-    def _more(self, answer: bytes) -> bytes:
-        read: bytes = self._socket.recv(READ_BYTES)
-        if not read:
-            raise ConnectionResetError("Redis closed the connection")
-        return answer + read
-
-    def __del__(self) -> None:
-        self._connection.disconnect()
-
-
-class _Script:
-    """A Lua script, and its commands as Redis reads them (RESP arrays)."""
-
-    def __init__(self, body: bytes, *, keys: int, arguments: int) -> None:
-        sha = sha1(body, usedforsecurity=False).hexdigest().encode()
-        self._by_sha = _head(b"EVALSHA", sha, keys, arguments)
-        self._by_body = _head(b"EVAL", body, keys, arguments)
-
-    def run(
-        self, line: _Line, keys: tuple[bytes, ...], arguments: tuple[bytes, ...]
-    ) -> bytes | None:
-        tail = b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in (*keys, *arguments)])
-        try:
-            return line.ask(self._by_sha + tail)
-        except NoScriptError:
-            return line.ask(self._by_body + tail)
-
-
-def _head(command: bytes, script: bytes, keys: int, arguments: int) -> bytes:
-    given = (command, script, b"%d" % keys)
-    words = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in given)
-    return b"*%d\r\n%b" % (len(given) + keys + arguments, words)
-
-
-_BEGIN = _Script(BEGIN, keys=3, arguments=2)
-_FINISH = _Script(FINISH, keys=2, arguments=4)
-_FINISH_FIRST = _Script(FINISH_FIRST, keys=3, arguments=5)
-_FINISH_RESUMED = _Script(FINISH_RESUMED, keys=3, arguments=6)
-_FIRST_SEEN = _Script(FIRST_SEEN, keys=1, arguments=2)
-_PEEK = _Script(b"return redis.call('GET', KEYS[1])", keys=1, arguments=0)
+_BEGIN = Script(BEGIN, keys=3, arguments=2)
+_ARRIVE = Script(COUNT + BEGIN, keys=4, arguments=5)
+_FINISH = Script(FINISH, keys=2, arguments=4)
+_FINISH_FIRST = Script(FINISH_FIRST, keys=3, arguments=5)
+_FINISH_RESUMED = Script(FINISH_RESUMED, keys=3, arguments=6)
+_FIRST_SEEN = Script(FIRST_SEEN, keys=1, arguments=2)
+_PEEK = Script(b"return redis.call('GET', KEYS[1])", keys=1, arguments=0)

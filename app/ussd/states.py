@@ -9,7 +9,7 @@ Rules that all kinds share:
 4. `hop.services` is reachable only in a state with `reads=True`: no SQL anywhere else.
 5. A DomainError whose code stands in `refusals` shows `refusals.<code>` and asks again, at most
    `TRIES` times; one in `ends` ends the session with `refusals.<code>`. Every other code is a
-   MenuError. `database_away` and `outcome_unknown` are the engine's and need no declaration.
+   MenuError. `database_away`, `quarantined`, `outcome_unknown` are the engine's own.
 6. `commits=True`: the state's function commits something that the person must hear about. After
    it nobody goes back, and the answer is given even when the session cannot be saved.
 7. `private=True`: the screen shows what needs a PIN; its stored copy lives at most 60 s. So does

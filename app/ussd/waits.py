@@ -19,6 +19,7 @@ class Waits:
     def __init__(self, places: int) -> None:
         self._places = threading.BoundedSemaphore(places)
         self._places_for_locks = threading.BoundedSemaphore(max(1, places // 2))
+        self._places_for_wrong_pins = threading.BoundedSemaphore(max(1, places // 4))
 
     @contextmanager
     def place(self) -> Iterator[bool]:
@@ -33,7 +34,19 @@ class Waits:
         Such hops get half of the places, so that the copies of a confirmation never crowd out the
         hop that waits for its outcome.
         """
-        with _one_of(self._places_for_locks) as allowed:
+        with self._also_of(self._places_for_locks) as free:
+            yield free
+
+    @contextmanager
+    def place_for_wrong_pin(self) -> Iterator[bool]:
+        """The same for the answer to a wrong PIN, which waits while PINs are sprayed: a quarter."""
+        with self._also_of(self._places_for_wrong_pins) as free:
+            yield free
+
+    @contextmanager
+    def _also_of(self, few: threading.BoundedSemaphore) -> Iterator[bool]:
+        """A place that is one of few, too."""
+        with _one_of(few) as allowed:
             if not allowed:
                 yield False
                 return

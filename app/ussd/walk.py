@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic
@@ -42,7 +43,8 @@ from app.ussd.turning import turned_by
 from app.ussd.waits import Waits
 
 CHAIN_MOST = 8  # states without a screen, one after the other
-ENGINE_CODES = ("database_away", "outcome_unknown")
+SPRAYED_SECONDS = 2.0
+ENGINE_CODES = ("database_away", "quarantined", "outcome_unknown")
 
 
 class Walk(Generic[S]):
@@ -248,6 +250,7 @@ class Walk(Generic[S]):
         """What a DomainError of a state's function comes to; the engine's own codes pass."""
         if error.code in ENGINE_CODES:
             raise error
+        late = "sprayed" not in error.facts or self._answered_late()
         if error.code == PIN_WRONG:
             self.private = False
         if error.code in getattr(state, "ends", ()):
@@ -255,8 +258,21 @@ class Walk(Generic[S]):
             return Answer(self.say(f"refusals.{error.code}", error.facts), open=False)
         if error.code in getattr(state, "refusals", ()):
             sentence = self.say(f"refusals.{error.code}", error.facts)
+            if not late:
+                return Answer(f"{sentence}\n{self.say('engine.dial_again', {})}", open=False)
             return self.ask_again(state, error.code, sentence)
         raise MenuError(f"{state.name} does not declare the refusal {error.code!r}") from error
+
+    def _answered_late(self) -> bool:
+        """While PINs are sprayed, a wrong one waits for its answer; False without a free place.
+
+        A right one never waits. Whoever sprays faster than the places allow must dial anew for
+        each try.
+        """
+        with self._waits.place_for_wrong_pin() as free:
+            if free:
+                time.sleep(SPRAYED_SECONDS)
+        return free
 
     def ask_again(self, state: State[S], reason: str, refusal: str) -> Answer:
         """The question once more below a refusal; the last time the session ends."""

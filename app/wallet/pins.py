@@ -53,6 +53,7 @@ class Pin(Base):
     attempts: Mapped[int]
     locked_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     changed_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    tried_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class PastPin(Base):
@@ -91,7 +92,7 @@ _COUNT = text("""
         WHERE person_id = :person_id AND (locked_until IS NULL OR locked_until <= clock_timestamp())
         FOR UPDATE
     )
-    UPDATE pins SET attempts = counted.attempts, locked_until = CASE
+    UPDATE pins SET attempts = counted.attempts, tried_at = clock_timestamp(), locked_until = CASE
         WHEN counted.attempts >= :tries
         THEN clock_timestamp() + make_interval(secs => :lock_seconds) END
     FROM counted WHERE pins.person_id = counted.person_id

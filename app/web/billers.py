@@ -17,8 +17,9 @@ from app.billers.protocols.answers import WebhookError
 from app.billers.states import State
 from app.errors import DomainError
 from app.runtime import Runtime
-from app.telemetry import CALLBACKS_REFUSED, log
+from app.telemetry import CALLBACKS_REFUSED, Seldom, log
 
+_refusals = Seldom("webhook_refused", lines=5)
 FORGED = ("unsigned", "signature_wrong", "too_old")
 
 
@@ -66,5 +67,5 @@ def _body() -> bytes:
 
 def _refused(reason: str, status: int, biller: str = "") -> Response:
     CALLBACKS_REFUSED.labels(reason).inc()
-    log.warning("webhook_refused", reason=reason, biller=biller)
+    _refusals.warning((reason, biller), reason=reason, biller=biller)
     return Response(f"{reason}\n", status, mimetype="text/plain")

@@ -14,12 +14,13 @@ from app.gateways import africastalking, africastalking_sms
 from app.gateways.wire import form_fields
 from app.runtime import Runtime
 from app.sms import delivery
-from app.telemetry import CALLBACKS_REFUSED, log
+from app.telemetry import CALLBACKS_REFUSED, Seldom
 from app.ussd import ends
 from app.web.guard import callback_guard
 
 FORM = "application/x-www-form-urlencoded"
 View = Callable[[], Response]
+_malformed = Seldom("callback_malformed", lines=5)
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
@@ -90,7 +91,12 @@ def _naming_bad_fields(view: View) -> View:
                 return Response(f"{error.code}\n", 503, mimetype="text/plain")
             field = error.facts.get("field", "")
             CALLBACKS_REFUSED.labels(error.code).inc()
-            log.warning("callback_malformed", reason=error.code, field=field, path=request.path)
+            _malformed.warning(
+                (error.code, field, request.path),
+                reason=error.code,
+                field=field,
+                path=request.path,
+            )
             return Response(f"{error.code}: {field}\n", 400, mimetype="text/plain")
 
     return guarded

@@ -1,7 +1,8 @@
 """Who may call back: the secret in the address and, if set, the list of addresses.
 
 Africa's Talking signs none of its callbacks, so the address itself is the secret; it is compared
-in constant time and never logged.
+in constant time and never logged. Whoever has it passes, however many strangers call from the same
+address; a stranger who goes on is answered with 429.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from collections.abc import Callable
 from flask import Request, Response
 
 from app.settings import Settings
-from app.telemetry import CALLBACKS_REFUSED, log
+from app.telemetry import CALLBACKS_REFUSED, Seldom
+from app.web.strangers import Strangers
 
+TOO_MANY_HEADERS = {"Retry-After": "60"}
+_refused, _strangers = Seldom("callback_refused", lines=5), Seldom("strangers_flood")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -23,9 +27,15 @@ def callback_guard(settings: Settings) -> Callable[[Request], Response | None]:
     expected = settings.callback_token.get_secret_value().encode()
     networks = [ipaddress.ip_network(part, strict=False) for part in settings.callback_allowed_ips]
 
+    strangers = Strangers(settings.stranger_tries_a_minute)
+
     def refused(reason: str, request: Request) -> Response:
-        CALLBACKS_REFUSED.labels(reason).inc()
-        log.warning("callback_refused", reason=reason, path=request.path)
+        too_many = strangers.tried(request.remote_addr)
+        CALLBACKS_REFUSED.labels("stranger" if too_many else reason).inc()
+        if too_many:
+            _strangers.error(address=request.remote_addr)
+            return Response("too many\n", 429, TOO_MANY_HEADERS, mimetype="text/plain")
+        _refused.warning(reason, reason=reason, endpoint=request.endpoint)
         return Response("forbidden\n", 403, mimetype="text/plain")
 
     def check(request: Request) -> Response | None:

@@ -66,6 +66,7 @@ class TableCollector(Collector):
             return
         yield GaugeMetricFamily("kibanda_database_up", "The database answers", value=1)
         yield from _families(status)
+        yield from _pin_families(status, self._runtime.settings.pin_spray_people)
         yield from _trust_families(trust)
 
 
@@ -76,6 +77,16 @@ def _families(status: Status) -> Iterator[GaugeMetricFamily]:
     for queue, seconds in status.oldest_due_seconds.items():
         overdue.add_metric([queue], seconds)
     yield overdue
+    yield GaugeMetricFamily(
+        "kibanda_standby_asynchronous",
+        "Standbys that a commit does not wait for",
+        value=status.asynchronous_standbys,
+    )
+    yield GaugeMetricFamily(
+        "kibanda_quarantine",
+        "1 while a restored database is in quarantine",
+        value=float(status.quarantine is not None),
+    )
     payments = GaugeMetricFamily("kibanda_payments", "Open payments by state", labels=["state"])
     for state, count in status.open_payments.items():
         payments.add_metric([state], count)
@@ -90,6 +101,18 @@ def _families(status: Status) -> Iterator[GaugeMetricFamily]:
     for biller in status.billers:
         open_breakers.add_metric([biller.code], float(biller.breaker_open))
     yield open_breakers
+
+
+def _pin_families(status: Status, spray_people: int) -> Iterator[GaugeMetricFamily]:
+    people = status.wrong_pins.people
+    yield GaugeMetricFamily(
+        "kibanda_pin_wrong_people", "People whose last PIN within ten minutes was wrong", people
+    )
+    yield GaugeMetricFamily(
+        "kibanda_pin_spraying",
+        "1 while so many people's PINs are wrong that they are sprayed",
+        float(people >= spray_people),
+    )
 
 
 def _trust_families(trust: Sequence[Waiting]) -> Iterator[GaugeMetricFamily]:

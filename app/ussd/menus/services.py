@@ -13,24 +13,29 @@ from app.billers.inquiries import Inquiries
 from app.db import Database
 from app.errors import DomainError
 from app.notices import Recipient, notify
+from app.telemetry import PIN_SPRAYS, Seldom
 from app.ussd.states import Caller, Hop, MenuError
-from app.wallet import agents
+from app.wallet import agents, sprays
 from app.wallet.agents import Agent
 from app.wallet.codes import Codes
 from app.wallet.keys import new_key
 from app.wallet.pins import Attempt, Pins
 
 T = TypeVar("T")
+_spraying = Seldom("pin_spraying")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The product behind the menus."""
+    """The product behind the menus. So many as `spray_people` whose last PIN was wrong are a
+    spray.
+    """
 
     db: Database
     pins: Pins
     codes: Codes
     inquiries: Inquiries
+    spray_people: int = 100
 
 
 def caller(hop: Hop[Services]) -> Caller:
@@ -65,7 +70,8 @@ def check_pin(hop: Hop[Services], pin: str, also: Callable[[Session], None] | No
     """Count the try and commit it, with `also`, before looking at the PIN.
 
     The caller clears the counter (`pins.passed`) in the transaction that acts on the right PIN.
-    Raises DomainError `pin_wrong` or `pin_locked`; the try that locks also sends an SMS.
+    Raises DomainError `pin_wrong` or `pin_locked`; the try that locks also sends an SMS. While many
+    people's PINs are wrong at a time, its fact `sprayed` says so.
     """
     services, person = hop.services, caller(hop)
 
@@ -80,6 +86,8 @@ def check_pin(hop: Hop[Services], pin: str, also: Callable[[Session], None] | No
     except DomainError as error:
         if error.code == "pin_locked":
             _tell_locked(hop, person.id, error)
+        if _sprayed(services):
+            error.facts["sprayed"] = True
         raise
 
 
@@ -107,6 +115,19 @@ def act_with_pin(hop: Hop[Services], pin: str, act: Callable[[Session], T], *, n
         if not error.retryable:
             services.db.transact(lambda session: services.pins.passed(session, person_id))
         raise
+
+
+def _sprayed(services: Services) -> bool:
+    """Whether this wrong PIN is one of many; then somebody is told."""
+    try:
+        wrong = services.db.transact(sprays.wrong_pins)
+    except DomainError:  # the answer to the PIN is known, and does not hang on this
+        return False
+    if wrong.people < services.spray_people:
+        return False
+    PIN_SPRAYS.inc()
+    _spraying.error(people=wrong.people, tries=wrong.tries)
+    return True
 
 
 def _tell_locked(hop: Hop[Services], person_id: UUID, error: DomainError) -> None:
