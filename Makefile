@@ -8,7 +8,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format types imports ussd-check check phone reset bench torture-small clean
+.PHONY: help run test lint format types imports ussd-check check phone reset bench profile torture torture-small storm clean
 
 help: ## this list
 	@printf 'Kibanda: a USSD/SMS mobile-money server. Targets:\n\n'
@@ -47,11 +47,19 @@ phone: $(LOCAL) ## the phone in a terminal (`make run` must be running in anothe
 reset: $(LOCAL) ## drop the demo's data
 	@exec $(PY) -m launcher reset
 
-bench: $(DEV) ## measure, beside plain Flask and pgbench
-	@exec $(PY) -m bench
+bench: $(DEV) ## measure everything, beside plain Flask and pgbench: one table (about an hour)
+	@exec $(PY) -m bench $(ARGS)
+
+profile: $(DEV) ## where the time of a hop and of a payment goes, by py-spy
+	@exec $(PY) -m bench.profiling
 
 torture-small: $(DEV) ## kill -9 at every failpoint, judged from outside (about 2 minutes)
 	@exec $(PY) -m tests.torture
+
+torture: torture-small storm ## torture-small, then storm (about 7 minutes)
+
+storm: $(DEV) ## 200 people in a storm of faults drawn from a seed (ARGS="--seed 7 --minutes 60")
+	@exec $(PY) -m tests.torture.storm $(ARGS)
 
 clean: ## drop the virtual environment and every cache, keep the data
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
