@@ -10,11 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
 
+from app.billers import breaker
 from app.runtime import Runtime
 from app.ussd.menus import VERSION, previous
 from tests.conftest import PIN
@@ -68,6 +70,13 @@ def _answers(world: World) -> bool:
         return requests.get(f"{world.url}/healthz", timeout=5).ok
     except requests.RequestException:
         return False
+
+
+@pytest.fixture(autouse=True)
+def billers_well(runtime: Runtime) -> None:
+    """An earlier test over this database may have left a breaker open."""
+    for code in runtime.market.billers:
+        runtime.db.transact(partial(breaker.answered, biller=code))
 
 
 class Caller:
