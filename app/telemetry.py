@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
+from functools import cache
 from traceback import extract_tb
 from types import TracebackType
 from typing import Any
@@ -85,9 +86,9 @@ _refusals: dict[tuple[str, str], Counter] = {}
 log: structlog.stdlib.BoundLogger = structlog.get_logger("kibanda")
 
 
-def configure(level: str) -> None:
-    """Send our own and every library's log lines through the same masks, as JSON, to stderr."""
-    shared: list[Any] = [
+def _shared() -> list[Any]:
+    """What our own and every library's lines go through."""
+    return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -95,17 +96,26 @@ def configure(level: str) -> None:
         structlog.processors.ExceptionRenderer(where_it_broke),
         mask,
     ]
-    if not structlog.is_configured():  # a logger that was used keeps the list it was made with
-        structlog.configure(
-            processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-            logger_factory=structlog.stdlib.LoggerFactory(),
-            wrapper_class=structlog.stdlib.BoundLogger,
-            cache_logger_on_first_use=True,
-        )
+
+
+@cache
+def _processors() -> list[Any]:
+    """One list for good: a logger that was used keeps the list it was made with."""
+    return [*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
+
+
+def configure(level: str) -> None:
+    """Send our own and every library's log lines through the same masks, as JSON, to stderr."""
+    structlog.configure(
+        processors=_processors(),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, mask_foreign],
+            foreign_pre_chain=[*_shared(), mask_foreign],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),

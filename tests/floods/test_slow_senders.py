@@ -124,7 +124,7 @@ def test_pipelined_hops_are_answered_in_their_order(world: World, add: Add) -> N
     line.sendall(whole[:-10])
     assert answers_of(line, 2).count(b"HTTP/1.1 200 OK") == 2
     line.sendall(whole[-10:])
-    assert answers_of(line, 1).startswith(b"HTTP/1.1 200 OK")
+    assert answers_of(line, 1).count(b"HTTP/1.1 200 OK") == 1  # behind the rest of the second
 
 
 def test_a_thousand_pipelined_hops_whose_answers_nobody_reads(world: World, add: Add) -> None:
