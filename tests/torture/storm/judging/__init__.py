@@ -32,7 +32,7 @@ from tests.torture.storm.wording import Wording
 from tests.world import World
 
 SHOWN_MOST = 12  # of each sort
-PEOPLE_FOR_ONE = 20  # of so many people one at least must have heard what became of a confirmation
+PEOPLE_FOR_ONE = 40  # of so many people one at least must have heard what became of a confirmation
 
 
 def judge(world: World, parts: Runtime, journal: Journal, crowd: Crowd) -> list[str]:
