@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -119,7 +118,7 @@ def _shift(session: Session, sales: Sequence[Sale], now: datetime) -> None:
             raise ValueError(f"{sale.payment.reference} is {sale.payment.state}, and decided")
     values = {"sold": json.dumps([_row(sale) for sale in sales]), "now": now}
     with session.no_autoflush:
-        captured: Sequence[UUID] = session.scalars(
+        captured: Sequence[Payment] = session.scalars(
             _CAPTURED, values, execution_options={"populate_existing": True}
         ).all()
     if len(captured) != len(sales):

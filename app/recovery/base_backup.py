@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 import psycopg
 
+from app.durable import sync_folder
 from app.errors import DomainError
 from app.recovery import manifest, tools
 
@@ -56,9 +56,7 @@ def make(url: str, binaries: str, target: Path, schema: str) -> Backup:
     if target.exists():
         raise DomainError("folder_taken", folder=target)
     basebackup = tools.program(binaries, "pg_basebackup")
-    making = target.with_name(f"{target.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    try:
+    with tools.made_whole(target, "folder_unwritable") as making:
         making.mkdir(mode=0o700, parents=True)
         began_at, major, archived = _look(url)
         address, environment = tools.without_password(url)
@@ -70,15 +68,7 @@ def make(url: str, binaries: str, target: Path, schema: str) -> Backup:
         ended_at, _, _ = _look(url)
         backup = Backup(began_at.isoformat(), ended_at.isoformat(), major, schema, archived)
         _write(making / FACTS, backup)
-        tools.sync_folder(making)
-        making.rename(target)
-        tools.sync_folder(target.parent)
-    except OSError as error:
-        shutil.rmtree(making, ignore_errors=True)
-        raise DomainError("folder_unwritable", said=str(error)) from error
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
+        sync_folder(making)
     return backup
 
 

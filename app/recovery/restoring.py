@@ -67,23 +67,13 @@ def restore(wanted: Wanted) -> None:
     server = tools.program(wanted.binaries, "postgres")
     manifest.check(wanted.backup / base_backup.BASE)
     account = tools.server_account(wanted.archive, wanted.into.parent)
-    making = wanted.into.with_name(f"{wanted.into.name}.making")
-    shutil.rmtree(making, ignore_errors=True)
-    try:
+    with tools.made_whole(wanted.into, "restore_failed") as making:
         shutil.copytree(wanted.backup / base_backup.BASE, making, symlinks=True)
         making.chmod(0o700)
         (making / "recovery.signal").touch(mode=0o600)
         tools.give(making, account)
         with _server(wanted, server, making, account) as address:
             _write_quarantine(wanted, address)
-        making.rename(wanted.into)
-        tools.sync_folder(wanted.into.parent)
-    except OSError as error:
-        shutil.rmtree(making, ignore_errors=True)
-        raise DomainError("restore_failed", said=str(error)) from error
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
 
 
 def _refuse(wanted: Wanted, backup: base_backup.Backup) -> None:

@@ -10,12 +10,14 @@ import os
 import pwd
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from app.durable import sync_folder
 from app.errors import DomainError
 
 ACCOUNTS = ("postgres", "nobody")
@@ -71,6 +73,26 @@ def run(command: Sequence[str], environment: dict[str, str], seconds: float) -> 
         raise DomainError("program_failed", program=Path(command[0]).name, said=said)
 
 
+@contextmanager
+def made_whole(target: Path, refusal: str) -> Iterator[Path]:
+    """A folder to make under another name, which becomes `target` at the end, or is not there.
+
+    Raises DomainError `refusal` with what the file system `said`.
+    """
+    making = target.with_name(f"{target.name}.making")
+    shutil.rmtree(making, ignore_errors=True)
+    try:
+        yield making
+        making.rename(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        shutil.rmtree(making, ignore_errors=True)
+        raise DomainError(refusal, said=str(error)) from error
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
 def server_account(*owned: Path) -> Account | None:
     """As whom a server runs: ourselves (None), or as root whoever owns one of these folders.
 
@@ -99,12 +121,3 @@ def give(folder: Path, account: Account | None) -> None:
         for name in (*folders, *files):
             os.chown(Path(parent) / name, account.uid, account.gid, follow_symlinks=False)
     os.chown(folder, account.uid, account.gid)
-
-
-def sync_folder(folder: Path) -> None:
-    """A new name is durable only once its folder is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

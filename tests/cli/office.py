@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,14 +13,17 @@ from click.testing import Result
 from flask import Flask
 from pydantic import SecretStr
 
+from app import markets
 from app.billers import expiry
 from app.billers.payments import PaymentView
 from app.cli import demo_staff
 from app.factory import create_app
 from app.settings import Settings
 from app.staff import credentials, sessions
-from tests.billers.played import pending
-from tests.billers.stage import Stage, now
+from launcher.postgres import APPLICATION, DATABASE, SUPERUSER
+from launcher.servers import Servers
+from tests.billers.played import pending, played_biller
+from tests.billers.stage import Stage, market_with, now
 from tests.wallet.counter.kiosk import Kiosk
 
 EVIDENCE = ("--evidence", "letter of the police, file 4711")
@@ -32,6 +36,20 @@ def app_over(database_url: str) -> Iterator[Flask]:
         yield app
     finally:
         app.extensions["kibanda"].db.dispose()
+
+
+@contextmanager
+def own_office(servers: Servers, own_name: str) -> Iterator[Office]:
+    """An office over a database that is made for it, and dropped with it."""
+    name = f"kibanda_{own_name}_{secrets.token_hex(4)}"
+    servers.postgres.create_database(name, template=DATABASE)
+    try:
+        with app_over(servers.url(APPLICATION, name)) as app, played_biller() as biller:
+            market = market_with(markets.load("demo"), "stima")
+            stage = Stage(app.extensions["kibanda"].db, market, "stima", biller)
+            yield Office(app, servers.url(SUPERUSER, name), stage)
+    finally:
+        servers.postgres.drop_database(name)
 
 
 def run(app: Flask, *arguments: str, token: str = "", typed: tuple[str, ...] = ()) -> Result:

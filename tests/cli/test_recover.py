@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,11 +13,10 @@ from app.billers.protocols.answers import Answer, Outcome
 from app.billers.states import State
 from app.errors import DomainError
 from app.sms import tries
-from launcher.postgres import APPLICATION, DATABASE, SUPERUSER
 from launcher.servers import Servers
-from tests.billers.played import pending, played_biller
-from tests.billers.stage import AMOUNT, Stage, market_with, now
-from tests.cli.office import Office, app_over, approved, proposed, refusal, said
+from tests.billers.played import pending
+from tests.billers.stage import AMOUNT, Stage, now
+from tests.cli.office import Office, approved, own_office, proposed, refusal, said
 
 WHY = ("--why", "restored to yesterday noon by asha")
 
@@ -26,15 +24,8 @@ WHY = ("--why", "restored to yesterday noon by asha")
 @pytest.fixture
 def office(servers: Servers, own_name: str) -> Iterator[Office]:
     """A database that is quarantined and nobody else's."""
-    name = f"kibanda_{own_name}_{secrets.token_hex(4)}"
-    servers.postgres.create_database(name, template=DATABASE)
-    try:
-        with app_over(servers.url(APPLICATION, name)) as app, played_biller() as biller:
-            market = market_with(markets.load("demo"), "stima")
-            stage = Stage(app.extensions["kibanda"].db, market, "stima", biller)
-            yield Office(app, servers.url(SUPERUSER, name), stage)
-    finally:
-        servers.postgres.drop_database(name)
+    with own_office(servers, own_name) as made:
+        yield made
 
 
 def recovered(office: Office) -> str:

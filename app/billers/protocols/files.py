@@ -30,6 +30,7 @@ from app.billers.protocols.answers import (
 )
 from app.billers.protocols.fields import shown_name
 from app.billers.protocols.file_lines import Customer, FileRefusedError, in_minor, read_customers
+from app.durable import sync_folder
 from app.markets.billers import Biller, Product
 from app.money import Currency
 from app.settings import BillerCredentials
@@ -121,7 +122,7 @@ class DayFiles:
             self._write(path, content)
         if path.read_bytes() != content:
             raise OtherFileError(path.name)
-        _sync_folder(self._out)
+        sync_folder(self._out)
 
     def _write(self, path: Path, content: bytes) -> None:
         # A name of its own: two workers must not write into one file.
@@ -164,15 +165,6 @@ def _folder(url: str) -> Path:
     if parts.scheme != "file" or parts.netloc or not folder.is_absolute():
         raise ValueError("BILLER_CREDENTIALS: a biller that is paid by file has a file:///… url")
     return folder
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name is durable only once its folder is."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _stamp(path: Path) -> Stamp | None:
