@@ -35,7 +35,8 @@ ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 30.0
 STOP_SECONDS = 12.0
 COMMAND_SECONDS = 60.0
-LOGIN_TRIES = 3  # a database under load may let a command wait too long
+LOGIN_TRIES = 4  # a database under load may let a command wait too long
+LOGIN_PAUSE_SECONDS = 11.0  # together longer than a code is good for
 BIN = Path(sys.executable).parent
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "sandbox": (sys.executable, "-m", "sandbox"),
@@ -205,6 +206,7 @@ class World:
             login = self.flask("staff", "login", name, typed=f"{DEMO_PASSWORD}\n{code}")
             if login.returncode == 0:
                 break
+            time.sleep(LOGIN_PAUSE_SECONDS)
         told = login.stdout
         assert told.startswith("export KIBANDA_STAFF_SESSION="), login.stderr
         assert told.count("\n") == 1
