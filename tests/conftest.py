@@ -13,6 +13,8 @@ from app.cli.demo import DemoPerson, add
 from app.factory import build_runtime
 from app.runtime import Runtime
 from app.settings import Settings
+from launcher.postgres import APPLICATION, OWNER
+from launcher.servers import Servers
 from tests.people import fresh_msisdn
 from tests.world import World
 
@@ -33,11 +35,11 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
-    """The assembled parts, in the test's own process."""
+def runtime(servers: Servers, world_database: str, redis_url: str) -> Iterator[Runtime]:
+    """The assembled parts over the running system's database, in the test's own process."""
     parts = build_runtime(
         Settings(
-            database_url=database_url,
+            database_url=servers.url(APPLICATION, world_database),
             redis_url=redis_url,
             kibanda_market="demo",
             menu_overlap_seconds=0,
@@ -49,14 +51,19 @@ def runtime(database_url: str, redis_url: str) -> Iterator[Runtime]:
 
 @pytest.fixture(scope="session")
 def world(
-    database_url: str,
-    migration_database_url: str,
+    servers: Servers,
+    world_database: str,
     redis_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
     """The running system: web, workers, schedule and sandbox as processes."""
     folder: Path = tmp_path_factory.mktemp("world")
-    running = World(folder, database_url, migration_database_url, redis_url)
+    running = World(
+        folder,
+        servers.url(APPLICATION, world_database),
+        servers.url(OWNER, world_database),
+        redis_url,
+    )
     running.start()
     try:
         running.wait_ready()

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,22 @@ def own_name(pytestconfig: pytest.Config) -> str:
     return str(getattr(pytestconfig, "workerinput", {}).get("workerid", "main"))
 
 
+@contextmanager
+def database_of_its_own(servers: Servers, own_name: str) -> Iterator[str]:
+    """The name of a migrated database that nobody else uses."""
+    name = f"kibanda_{own_name}_{secrets.token_hex(4)}"
+    servers.postgres.create_database(name, template=DATABASE)
+    try:
+        yield name
+    finally:
+        servers.postgres.drop_database(name)
+
+
 @pytest.fixture(scope="session")
 def own_database(servers: Servers, own_name: str) -> str:
-    """The name of this process' own database, a clone of the migrated one."""
+    """The name of this process' own database, a clone of the migrated one. No worker and no
+    schedule serves it: what they do would get in the way of a test that does the same by hand.
+    """
     name = f"kibanda_{own_name}"
     servers.postgres.create_database(name, template=DATABASE)
     return name
@@ -141,6 +155,13 @@ def database_url(servers: Servers, own_database: str) -> str:
 def migration_database_url(servers: Servers, own_database: str) -> str:
     """This process' database, for its owner."""
     return servers.url(OWNER, own_database)
+
+
+@pytest.fixture(scope="session")
+def world_database(servers: Servers, own_name: str) -> Iterator[str]:
+    """The name of the database that this process' running system serves."""
+    with database_of_its_own(servers, own_name) as name:
+        yield name
 
 
 @pytest.fixture(scope="session")

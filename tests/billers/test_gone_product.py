@@ -24,13 +24,14 @@ PIN = "7391"
 
 
 @pytest.fixture
-def later(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runtime]:
+def later(runtime: Runtime, redis_url: str, tmp_path: Path) -> Iterator[Runtime]:
     """The system over a market file in which the product has another code."""
     market = tmp_path / "later.toml"
     text = (markets.FOLDER / "demo.toml").read_text()
     market.write_text(text.replace('code = "stima_token"', 'code = "stima_new"'))
+    here = runtime.settings.database_url
     parts = build_runtime(
-        Settings(database_url=database_url, redis_url=redis_url, kibanda_market=str(market))
+        Settings(database_url=here, redis_url=redis_url, kibanda_market=str(market))
     )
     yield parts
     parts.db.dispose()

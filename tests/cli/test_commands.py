@@ -125,13 +125,11 @@ def test_seeding_twice_changes_nothing(office: Office) -> None:
     assert "available KES 5,000.00" in amina
 
 
-def test_migrate_needs_the_owners_address_and_may_be_repeated(
-    world: World, database_url: str
-) -> None:
+def test_migrate_needs_the_owners_address_and_may_be_repeated(world: World) -> None:
     done = world.flask("migrate")
     assert (done.returncode, done.stdout) == (0, "The database is at this release.\n")
     assert requests.get(f"{world.url}/readyz", timeout=5).status_code == 200
-    with app_over(database_url) as app:
+    with app_over(world.database_url) as app:
         unset = app.test_cli_runner().invoke(args=["migrate"])
     assert said(unset, code=1) == "Error: MIGRATION_DATABASE_URL is not set\n"
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
+from launcher.postgres import APPLICATION, OWNER
+from launcher.servers import Servers
 from tests.floods.honest import P50, P99, Times, dial, flooding, measure, reply
 from tests.people import fresh_msisdn
 from tests.web.posting import USSD, call, metric, ussd_form
@@ -23,8 +25,8 @@ TIMES_MOST, MS_MOST = 10.0, 250.0
 
 @pytest.fixture(scope="module")
 def guarded(
-    database_url: str,
-    migration_database_url: str,
+    servers: Servers,
+    world_database: str,
     redis_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
@@ -36,7 +38,8 @@ def guarded(
         "STRANGER_TRIES_A_MINUTE": "20",
     }
     folder = tmp_path_factory.mktemp("guarded")
-    world = World(folder, database_url, migration_database_url, redis_url, extra=limits)
+    urls = (servers.url(APPLICATION, world_database), servers.url(OWNER, world_database))
+    world = World(folder, *urls, redis_url, extra=limits)
     world.start("sandbox", "web", "worker", "worker_sms", "schedule")
     try:
         world.wait_ready()

@@ -19,6 +19,8 @@ import requests
 from app.billers import breaker
 from app.runtime import Runtime
 from app.ussd.menus import VERSION, previous
+from launcher.postgres import APPLICATION, OWNER
+from launcher.servers import Servers
 from tests.conftest import PIN
 from tests.gateway_client import Session
 from tests.people import fresh_meter
@@ -37,13 +39,14 @@ AddPerson = Callable[..., str]
 
 @pytest.fixture
 def web(
-    tmp_path: Path, database_url: str, migration_database_url: str, redis_url: str
+    tmp_path: Path, servers: Servers, world_database: str, redis_url: str
 ) -> Iterator[tuple[World, subprocess.Popen[bytes], Path]]:
     """A gunicorn of two processes of the release before, beside the sandbox."""
     release = tmp_path / "release"
     release.write_text(BEFORE)
     extra = {"WEB_WORKERS": "2", FILE: str(release)}
-    world = World(tmp_path, database_url, migration_database_url, redis_url, extra=extra)
+    urls = (servers.url(APPLICATION, world_database), servers.url(OWNER, world_database))
+    world = World(tmp_path, *urls, redis_url, extra=extra)
     world.flush_redis()  # it remembers when a version was first used
     world.start("sandbox")
     with (tmp_path / "web.log").open("ab") as log:

@@ -13,7 +13,7 @@ from app.staff.accounts import Staff
 from launcher.postgres import APPLICATION, SUPERUSER
 from launcher.servers import Servers
 from tests.billers.reconciliation.desk import Desk, described
-from tests.wallet.trust.conftest import own_database
+from tests.servers import database_of_its_own
 
 MARKET = described(markets.load("demo"))
 
@@ -21,7 +21,7 @@ MARKET = described(markets.load("demo"))
 @pytest.fixture(scope="module")
 def office(servers: Servers, own_name: str) -> Iterator[tuple[Database, str, list[Staff]]]:
     """The database, its superuser's address, and who works there."""
-    with own_database(servers, own_name) as name:
+    with database_of_its_own(servers, own_name) as name:
         db = Database(servers.url(APPLICATION, name), pool_size=10, statement_ms=20_000)
         try:
             yield db, servers.url(SUPERUSER, name), []

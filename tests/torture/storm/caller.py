@@ -146,10 +146,7 @@ class Caller:
         if said is None or not self.open:
             raise Over(f"nothing to confirm: {screen.splitlines()[:1]}")
         if not self._mistyped and self.dice.random() < WRONG_PIN:
-            self._mistyped = True
-            self._note("mistyped")
-            if "Wrong PIN" not in self.reply(self.town.wrong_pin):
-                raise Over("the wrong PIN was not called wrong")
+            self.mistype()
         self.think()
         if at_once:
             at_once()
@@ -157,6 +154,13 @@ class Caller:
         shown = self._reply(self.person.pin)
         self._mistyped = False
         return shown
+
+    def mistype(self) -> None:
+        """A wrong PIN where the right one would agree to something."""
+        self._mistyped = True
+        self._note("mistyped", confirming=True)
+        if "Wrong PIN" not in self.reply(self.town.wrong_pin):
+            raise Over("the wrong PIN was not called wrong")
 
     def enter_pin(self) -> str:
         """The PIN where it only opens something."""
@@ -168,7 +172,7 @@ class Caller:
 
     def guess(self) -> str:
         """A wrong PIN, and nothing but."""
-        self._note("mistyped")
+        self._note("mistyped", confirming=False)
         return self.reply(self.town.wrong_pin)
 
     def _agreed(self, said: Said) -> dict[str, object]:

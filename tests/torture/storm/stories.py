@@ -162,6 +162,15 @@ def give_up_halfway(caller: Caller, town: Neighbours) -> None:
     go_on(caller)
 
 
+def mistype_and_give_up(caller: Caller, town: Neighbours) -> None:
+    """A wrong PIN instead of an agreement, then gone: the next dial says that it was not done."""
+    to = town.other(caller.dice, caller.person).msisdn
+    amount = town.amount(caller.dice, caller.person, to, 10, 300)
+    caller.follow(caller.home(), "Send money", f"={to}", f"={amount}")
+    caller.mistype()
+    caller.hang_up()
+
+
 def go_on(caller: Caller) -> None:
     """Dial again; where a call was cut off, some go on to its end."""
     screen = caller.dial()
@@ -191,6 +200,7 @@ CUSTOMERS: Mapping[Story, int] = {
     redial: 4,
     type_nonsense: 5,
     give_up_halfway: 6,
+    mistype_and_give_up: 1,
 }
 AGENTS: Mapping[Story, int] = {
     cash_in: 45,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -144,7 +145,7 @@ def _give_a_try_back(seen: Evidence) -> None:
     dial = next(one for one in seen.of("shown") if one["hop"] == 1)
     for number in (1, 2):
         one = {**dial, "msisdn": "+254700000000", "session": f"s{number}", "hop": 1}
-        seen.records.append({**one, "kind": "mistyped"})
+        seen.records.append({**one, "kind": "mistyped", "confirming": False})
         _delivered_again(seen, one, "CON Wrong PIN. Tries left: 2.\nEnter PIN")
 
 
@@ -239,6 +240,19 @@ def test_a_sale_that_was_undone_was_one(lived: Lived) -> None:
     seen.sales[code].remove(sale)
     seen.undone[code].append(sale)
     assert lived.verdict(seen) == []
+
+
+@pytest.mark.parametrize("confirming", [True, False])
+def test_not_done_may_be_about_what_was_given_up_since(lived: Lived, confirming: bool) -> None:
+    """A wrong PIN for something else and then nothing: it is that which was not done."""
+    seen = replace(deepcopy(lived.evidence))
+    done = _confirmed(seen, "Sent ")
+    _deny_after_all(seen)
+    wrong = {**done, "kind": "mistyped", "session": "later", "at": time.time()}
+    for msisdn in seen.redials:
+        seen.records.append({**wrong, "msisdn": msisdn, "confirming": confirming})
+    denied = [line for line in lived.verdict(seen) if line.startswith("I8: after the storm")]
+    assert bool(denied) is not confirming
 
 
 def test_bad_weather_excuses_what_it_caused_and_nothing_else(lived: Lived) -> None:

@@ -10,7 +10,7 @@ from app.db import Database
 from app.wallet import ledger
 from launcher.postgres import APPLICATION
 from launcher.servers import Servers
-from tests.wallet.trust.conftest import own_database
+from tests.servers import database_of_its_own
 
 MONTHS_AHEAD = 5
 
@@ -19,7 +19,7 @@ MONTHS_AHEAD = 5
 def database(servers: Servers, own_name: str) -> Iterator[Database]:
     """As the application's role, with the months that a life may reach."""
     first_month = datetime.now(UTC).date().replace(day=1)
-    with own_database(servers, own_name) as name:
+    with database_of_its_own(servers, own_name) as name:
         db = Database(servers.url(APPLICATION, name), pool_size=4, statement_ms=20_000)
         try:
             db.transact(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,22 +10,12 @@ import pytest
 
 from app import markets
 from app.db import Database
-from launcher.postgres import APPLICATION, DATABASE, OWNER
+from launcher.postgres import APPLICATION, OWNER
 from launcher.servers import Servers
+from tests.servers import database_of_its_own
 from tests.wallet.trust.stage import Stage
 
 MARKET = markets.load("demo")
-
-
-@contextmanager
-def own_database(servers: Servers, own_name: str) -> Iterator[str]:
-    """The name of a database that nobody else uses."""
-    name = f"kibanda_{own_name}_{secrets.token_hex(4)}"
-    servers.postgres.create_database(name, template=DATABASE)
-    try:
-        yield name
-    finally:
-        servers.postgres.drop_database(name)
 
 
 @contextmanager
@@ -41,7 +30,7 @@ def stage_over(servers: Servers, name: str, folder: Path) -> Iterator[Stage]:
 
 @pytest.fixture
 def own(servers: Servers, own_name: str) -> Iterator[str]:
-    with own_database(servers, own_name) as name:
+    with database_of_its_own(servers, own_name) as name:
         yield name
 
 

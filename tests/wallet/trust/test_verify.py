@@ -12,7 +12,8 @@ from app.db import Database
 from app.wallet import verify
 from launcher.postgres import OWNER
 from launcher.servers import Servers
-from tests.wallet.trust.conftest import own_database, stage_over
+from tests.servers import database_of_its_own
+from tests.wallet.trust.conftest import stage_over
 from tests.wallet.trust.stage import Stage
 
 OWN_RULES = ("statements", "matches", "in_transit")
@@ -78,7 +79,7 @@ def owner_url(
     servers: Servers, own_name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A trust account in which everything has happened once."""
-    with own_database(servers, own_name) as name:
+    with database_of_its_own(servers, own_name) as name:
         with stage_over(servers, name, tmp_path_factory.mktemp("files")) as stage:
             everything(stage)
         yield servers.url(OWNER, name)

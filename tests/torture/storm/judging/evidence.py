@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,16 @@ class Evidence:
             )
             for one in self.of("agreed")
         ]  # fmt: skip
+
+    def given_up(self, msisdn: str, after: float, before: float = inf, but_of: str = "") -> bool:
+        """Whether a number was asked for the PIN of something in that time, and mistyped it, in any
+        session `but_of` one: where no right PIN follows, "not done" is about that.
+        """
+        return any(
+            wrong["confirming"] and wrong["msisdn"] == msisdn
+            and after < wrong["at"] < before and wrong["session"] != but_of
+            for wrong in self.of("mistyped")
+        )  # fmt: skip
 
     @cached_property
     def _by_number(self) -> dict[str, list[Hop]]:

@@ -122,8 +122,8 @@ def redials_tell(books: Books, evidence: Evidence, reader: Reader) -> Iterator[s
         if after == "not_done" and before != "not_done" and books.by_key.get(one.key):
             yield f"I8: a redial said that {one} was not done, and it is in the books"
     last = {one.msisdn: one for one in evidence.confirmations}
-    for msisdn, one in last.items():
-        yield from _last_word(books, reader, one, evidence.redials.get(msisdn))
+    for one in last.values():
+        yield from _last_word(books, evidence, reader, one)
 
 
 def _news_are_true(books: Books, msisdn: str, said: Said | None) -> Iterator[str]:
@@ -158,7 +158,8 @@ def _news_around(
         if other.msisdn == one.msisdn and other is not one
         and began.sent_at < other.at < after.said[0].at
     ]  # fmt: skip
-    if others:
+    seen_at = after.said[0].at
+    if others or evidence.given_up(one.msisdn, began.sent_at, seen_at, but_of=one.session):
         return None, None
     return _news_key(reader, began.said[0]), _news_key(reader, after.said[0])
 
@@ -169,15 +170,20 @@ def _news_key(reader: Reader, answer: Answer) -> str:
 
 
 def _last_word(
-    books: Books, reader: Reader, one: Confirmation, redial: str | None
+    books: Books, evidence: Evidence, reader: Reader, one: Confirmation
 ) -> Iterator[str]:
-    """After the storm a dial tells what became of somebody's last confirmation."""
+    """After the storm a dial tells what became of somebody's last confirmation; of one that was
+    given up since, it tells that.
+    """
+    redial = evidence.redials.get(one.msisdn)
     if redial is None:
         yield f"I8: {one.msisdn} could not dial after the storm"
         return
     said = reader.news(redial)
     rows = books.by_key.get(one.key, [])
     if not rows or books.now - rows[0].created_at > timedelta(seconds=NEWS_SECONDS):
+        return
+    if said and said.key == "menus.news.not_done" and evidence.given_up(one.msisdn, one.at):
         return
     if said is None or said.key in ("menus.news.not_done", "menus.news.open"):
         yield f"I8: after the storm a redial says {said and said.key} of {rows[0].name}"
