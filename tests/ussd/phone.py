@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
+from redis import Redis
+
 from app import markets
 from app.gateways import africastalking
 from app.gateways.wire import Event, Screen, UssdGateway, UssdRequest
@@ -34,6 +36,18 @@ def at_once(*calls: Callable[[], Screen]) -> list[Screen]:
     """What each of them says; all run at the same time, each in a thread."""
     with ThreadPoolExecutor(len(calls)) as pool:
         return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def cut_engines_off(redis: Redis) -> None:
+    """Close every connection to this client's database but its own: others' stay."""
+    own = redis.client_id()
+    number = str(redis.get_connection_kwargs().get("db", 0))
+    cut = [
+        one["id"] for one in redis.client_list() if one["db"] == number and int(one["id"]) != own
+    ]
+    assert cut, "no engine is connected"
+    for client in cut:
+        redis.client_kill_filter(_id=client)
 
 
 @dataclass

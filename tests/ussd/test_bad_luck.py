@@ -16,7 +16,7 @@ from redis import Redis
 from app.errors import DomainError, OutcomeUnknown
 from app.ussd.live import SESSION_BYTES
 from tests.ussd.book import PIN
-from tests.ussd.phone import Bench, Phone
+from tests.ussd.phone import Bench, Phone, cut_engines_off
 
 AWAY = "Kibanda cannot answer now. Please dial again in a few minutes. Help: 0711000999"
 OVER = "This session is over. Please dial again."
@@ -75,7 +75,7 @@ def test_scripts_flushed(phone: Phone, redis: Redis) -> None:
 
 def test_a_connection_that_proved_stale_is_opened_once_more(phone: Phone, redis: Redis) -> None:
     phone.dial()
-    redis.client_kill_filter(_type="normal", skipme=True)
+    cut_engines_off(redis)
     assert phone.reply("1").startswith("Enter amount")
 
 

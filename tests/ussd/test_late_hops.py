@@ -12,7 +12,7 @@ from app.ussd.menubook import MenuBook
 from app.ussd.states import Ask, End, Menu, Option, Resume, Step
 from tests.ussd import shop, texts
 from tests.ussd.book import PIN, Played
-from tests.ussd.phone import Bench, Clock
+from tests.ussd.phone import Bench, Clock, cut_engines_off
 
 OVER = "This session is over. Please dial again."
 
@@ -151,7 +151,7 @@ def test_a_process_that_reconnected_often_enough_still_has_redis(
     phone = Bench(session_redis_url).phone()
     phone.dial()
     for _ in range(120):
-        redis.client_kill_filter(_type="normal", skipme=True)
+        cut_engines_off(redis)
         phone.reply("x")
         phone.dial()
     assert phone.screen.text.startswith("Hello")

@@ -91,7 +91,7 @@ def test_the_running_world_is_healthy_and_ready(world: World) -> None:
     health = requests.get(f"{world.url}/healthz", timeout=5)
     assert (health.status_code, health.text) == (200, "ok\n")
     ready = requests.get(f"{world.url}/readyz", timeout=5)
-    assert ready.status_code == 200
+    assert ready.status_code == 200, ready.text
     assert ready.json()["ready"] is True
     assert set(ready.json()["checks"]) == {
         "database",

@@ -1,9 +1,9 @@
 """Mutants of the system that the torture must catch: what it does not, it does not judge.
 
 Each is a patch of this folder: what it breaks, by which of the rules I1 to I11 it may be caught,
-and the change. `python -m tests.torture.controls [NAME …]` runs a storm over a copy of the tree
-with each, one after the other, by hand: it takes minutes a mutant. docs/reliability.md keeps what
-was found; a test sees that every patch still fits.
+which faults the storm favours for it, and the change. `python -m tests.torture.controls [NAME …]`
+runs a storm over a copy of the tree with each, one after the other, by hand: it takes minutes a
+mutant. docs/reliability.md keeps what was found; a test sees that every patch still fits.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ class ControlError(Exception):
 
 @dataclass(frozen=True)
 class Control:
-    """One mutant. `rules` are those of which at least one must be broken by it."""
+    """One mutant. `rules` are those of which at least one must be broken by it; `favoured` the bad
+    luck that brings it to light.
+    """
 
     name: str
     what: str
     rules: frozenset[str]
+    favoured: tuple[str, ...]
     patch: Path
 
 
@@ -38,11 +41,12 @@ def controls() -> list[Control]:
 
 
 def _read(path: Path) -> Control:
-    what, rules = path.read_text().splitlines()[:2]
+    what, rules, favoured = path.read_text().splitlines()[:3]
     return Control(
         path.stem,
         what.removeprefix("what: "),
         frozenset(rules.removeprefix("rules: ").split()),
+        tuple(favoured.removeprefix("favour:").split()),
         path,
     )
 

@@ -46,6 +46,7 @@ def _storm(control: Control, asked: argparse.Namespace) -> Counter[str]:
         command = [
             sys.executable, "-m", "tests.torture.storm", "--seed", str(asked.seed),
             "--minutes", str(asked.minutes), "--people", str(asked.people),
+            "--favour", *control.favoured,
         ]  # fmt: skip
         said = subprocess.run(
             command, cwd=tree, capture_output=True, text=True,

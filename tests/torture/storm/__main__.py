@@ -17,8 +17,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="of weather")
     parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--keep", type=Path, help="an empty folder that keeps what was written")
+    parser.add_argument(
+        "--favour", nargs="*", default=[], metavar="WORD",
+        help="kinds or targets of faults, or what their facts say: of their sort only these come",
+    )  # fmt: skip
     asked = parser.parse_args()
-    return run(Storm(asked.seed, asked.minutes * 60, asked.people), asked.keep)
+    storm = Storm(asked.seed, asked.minutes * 60, asked.people, tuple(asked.favour))
+    return run(storm, asked.keep)
 
 
 if __name__ == "__main__":

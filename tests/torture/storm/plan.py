@@ -3,7 +3,9 @@
 1. A few great faults come first, each once in a short storm and again every few minutes.
 2. Each sort of small fault comes again and again, at its own pace, from a shuffled deck of all
    that it can be: none is drawn a second time before every other was drawn once.
-3. Two faults never hold the same process, server or link at a time; and while something
+3. What is favoured is the whole of its deck, and comes FAVOUR times as often: for a mutant that
+   only one sort of bad luck brings to light.
+4. Two faults never hold the same process, server or link at a time; and while something
    stands between the phones and their answers no small fault does so too, else nobody would pay.
    What finds no free place a few seconds on is left out.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,6 +40,7 @@ WEB_SECONDS = 8.0  # the same after the web was started anew, which takes a whil
 CALM_SECONDS = 8.0  # before the first great fault
 FAILPOINTS_LEAST = 3  # in a short storm; the small faults bring more where there is room
 TRIES = 20
+FAVOUR = 2.0
 GREAT = ("lease", "kill_all", "away", "clock", "disk")
 OUTSIDE = ("biller", "sms")  # of the outside world, which may have several at a time
 BEFORE_PHONES = ("web", *SERVERS, "everything", "phones-web", "web-postgres", "web-redis")
@@ -101,26 +104,33 @@ class Fault:
 Card = tuple[str, str, float, Mapping[str, Any]]  # a fault without its time
 
 
-def draw(dice: random.Random, seconds: float) -> list[Fault]:
-    """The faults of a storm of so many seconds, in the order of their times."""
+def draw(dice: random.Random, seconds: float, favoured: Collection[str] = ()) -> list[Fault]:
+    """The faults of a storm of so many seconds, in the order of their times.
+
+    `favoured` are kinds or targets of faults, or what their facts say.
+    """
     found: list[Fault] = []
     rounds = 1 if seconds < SHORT_SECONDS else max(1, round(seconds / GREAT_EVERY_SECONDS))
     for number in range(rounds):
         begin, end = CALM_SECONDS + number * seconds / rounds, (number + 1) * seconds / rounds
         for card in _great(dice, short=seconds < SHORT_SECONDS):
             _place(found, card, _times(dice, begin, end - card[2] - RECOVERY_SECONDS))
-    for at, card in sorted(_dealt_out(dice, seconds), key=lambda dealt: dealt[0]):
+    for at, card in sorted(_dealt_out(dice, seconds, favoured), key=lambda dealt: dealt[0]):
         last = seconds - RECOVERY_SECONDS - card[2]
         _place(found, card, (at + wait for wait in range(TRIES) if at + wait < last))
     return sorted(found, key=lambda fault: fault.at)
 
 
-def _dealt_out(dice: random.Random, seconds: float) -> Iterator[tuple[float, Card]]:
+def _dealt_out(
+    dice: random.Random, seconds: float, favoured: Collection[str]
+) -> Iterator[tuple[float, Card]]:
     """The small faults, each at the time at which its sort would have it."""
-    for sort, deck in _decks(dice).items():
+    for sort, cards in _decks().items():
+        chosen = [card for card in cards if _is_favoured(card, favoured)]
+        pace = PACES[sort] / (FAVOUR if chosen else 1.0)
         at = 0.0
-        for card in deck:
-            at += PACES[sort] * dice.uniform(0.2, 1.8)
+        for card in _dealt(dice, chosen or cards):
+            at += pace * dice.uniform(0.2, 1.8)
             if at > seconds:
                 break
             yield at, card
@@ -200,20 +210,26 @@ def _offset(dice: random.Random) -> float:
     return round(dice.choice((-1, 1)) * dice.uniform(5, 90), 1)
 
 
-def _decks(dice: random.Random) -> dict[str, Iterator[Card]]:
-    """For each sort of small fault all that it can be, shuffled anew each time it is used up."""
+def _decks() -> dict[str, Sequence[Card]]:
+    """For each sort of small fault all that it can be."""
     return {
-        "failpoint": _dealt(dice, _failpoints()),
-        "kill": _dealt(dice, _kills()),
-        "freeze": _dealt(dice, [("freeze", one, 0.0, {}) for one in EVERYTHING]),
-        "flush": _dealt(dice, [("flush", "redis", 0.0, {})]),
-        "link": _dealt(dice, _links()),
-        "biller": _dealt(dice, _of_billers()),
-        "sms": _dealt(dice, [("sms", "sms", 0.0, {"kind": kind}) for kind in SMS_KINDS]),
+        "failpoint": _failpoints(),
+        "kill": _kills(),
+        "freeze": [("freeze", one, 0.0, {}) for one in EVERYTHING],
+        "flush": [("flush", "redis", 0.0, {})],
+        "link": _links(),
+        "biller": _of_billers(),
+        "sms": [("sms", "sms", 0.0, {"kind": kind}) for kind in SMS_KINDS],
     }
 
 
+def _is_favoured(card: Card, favoured: Collection[str]) -> bool:
+    kind, target, _, facts = card
+    return any(word in favoured for word in (kind, target, *facts.values()))
+
+
 def _dealt(dice: random.Random, cards: Sequence[Card]) -> Iterator[Card]:
+    """Shuffled anew each time they are used up."""
     while True:
         for card in dice.sample(cards, len(cards)):
             yield _drawn(dice, card)

@@ -51,6 +51,7 @@ class Storm:
     seed: int
     seconds: float
     people: int
+    favoured: tuple[str, ...] = ()
 
     @property
     def doubt_seconds(self) -> int:
@@ -73,7 +74,7 @@ def timed(step: str) -> Iterator[None]:
 def run(storm: Storm, keep: Path | None) -> int:
     """Everything; prints the seed, the plan and the verdict; returns the exit code."""
     print(f"seed {storm.seed}: {storm.seconds:.0f} s, {storm.people} people", flush=True)
-    drawn = plan.draw(random.Random(storm.seed), storm.seconds)
+    drawn = plan.draw(random.Random(storm.seed), storm.seconds, storm.favoured)
     print(plan.told(drawn), flush=True)
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(machine.small_disk(storm.disk_mebibytes))

@@ -32,6 +32,19 @@ def test_a_short_storm_has_every_great_fault_and_every_sort_of_small_one(seed: i
     assert all(fault.at >= 0 and fault.end <= 75 for fault in drawn)
 
 
+def test_of_a_sort_of_which_something_is_favoured_only_that_comes_and_oftener() -> None:
+    usual, drawn = _drawn(7, 75), draw(random.Random(7), 75, ["http_400", "lost_reply", "flush"])
+    assert {fault.facts["kind"] for fault in drawn if fault.kind == "biller"} == {
+        "http_400", "lost_reply",
+    }  # fmt: skip
+    assert {fault.facts["kind"] for fault in drawn if fault.kind == "sms"} == {"lost_reply"}
+    for kind in ("biller", "flush"):
+        assert sum(fault.kind == kind for fault in drawn) > sum(
+            fault.kind == kind for fault in usual
+        )
+    assert {fault.kind for fault in drawn} == {fault.kind for fault in usual}
+
+
 def test_nothing_is_hurt_by_two_at_a_time() -> None:
     drawn = [fault for fault in _drawn(3, 180) if fault.kind not in OUTSIDE]
     for one, other in combinations(drawn, 2):

@@ -15,6 +15,7 @@ from tests.torture.storm.wording import Said, Wording
 
 SAME_DIAL_SECONDS = 8.0  # a first hop that comes later than that again is a new call
 NEWS_SECONDS = 14 * 60
+AT_ONCE_SECONDS = 1.0  # both phones of one number wait for each other before the PIN
 REDIS_MARGIN_SECONDS = 3.0  # what its log may have lost, and the hop that was on its way
 PAID = ("bill.paid", "bill.more_tokens", "bill.served")
 UNDER_WAY = ("bill.accepted", "bill.progress", "bill.manual")
@@ -123,7 +124,11 @@ def redials_tell(books: Books, evidence: Evidence, reader: Reader) -> Iterator[s
             yield f"I8: a redial said that {one} was not done, and it is in the books"
     last = {one.msisdn: one for one in evidence.confirmations}
     for one in last.values():
-        yield from _last_word(books, evidence, reader, one)
+        words = [
+            list(_last_word(books, evidence, reader, each)) for each in _at_once(evidence, one)
+        ]
+        if all(words):
+            yield from words[0]
 
 
 def _news_are_true(books: Books, msisdn: str, said: Said | None) -> Iterator[str]:
@@ -167,6 +172,16 @@ def _news_around(
 def _news_key(reader: Reader, answer: Answer) -> str:
     said = reader.news(answer.screen)
     return said.key.removeprefix("menus.news.") if said else ""
+
+
+def _at_once(evidence: Evidence, one: Confirmation) -> list[Confirmation]:
+    """It, and those of another phone at the same moment: which of them was the last is open."""
+    others = [
+        other for other in evidence.confirmations
+        if other.msisdn == one.msisdn and other.session != one.session
+        and one.at - other.at < AT_ONCE_SECONDS
+    ]  # fmt: skip
+    return [one, *others]
 
 
 def _last_word(
