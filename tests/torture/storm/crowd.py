@@ -33,7 +33,7 @@ from tests.world import World
 CUSTOMER_MINOR = 2_000_000
 AGENT_MINOR = 50_000_000
 SPENDER_MINOR = 6_000_000  # more than half of it may be sent at once, and all of it in a day
-SPENDERS, GUESSERS, STRANGERS = 0.05, 0.03, 0.08  # of all people
+SPENDERS, GUESSERS, STRANGERS = 0.1, 0.03, 0.08  # of all people
 PINS = 6
 THINK_SECONDS = 0.4  # over a reply, on average
 REST = 14.0  # between two stories, as a multiple of that

@@ -255,6 +255,20 @@ def test_not_done_may_be_about_what_was_given_up_since(lived: Lived, confirming:
     assert bool(denied) is not confirming
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(0.3, False), (5.0, True)])
+def test_a_redial_may_speak_of_either_of_two_phones_at_once(
+    lived: Lived, seconds: float, told: bool
+) -> None:
+    seen = replace(deepcopy(lived.evidence))
+    _deny_after_all(seen)
+    last = {one["msisdn"]: one for one in seen.of("agreed")}
+    for one in last.values():
+        other = {**one, "session": "other", "amount_minor": 1, "at": one["at"] - seconds}
+        seen.records.insert(seen.records.index(one), other)
+    denied = [line for line in lived.verdict(seen) if line.startswith("I8: after the storm")]
+    assert bool(denied) is told
+
+
 def test_bad_weather_excuses_what_it_caused_and_nothing_else(lived: Lived) -> None:
     seen = replace(deepcopy(lived.evidence))
     shown = next(one for one in seen.of("shown") if one["hop"] == 1)
