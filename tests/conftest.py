@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +21,6 @@ from tests.world import World
 pytest_plugins = ["tests.servers"]
 PIN = "7391"
 GARBAGE_LEAST = 100_000  # new objects before Python looks for cycles among them; it says 700
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`: one more than there are cores, for a third of the time nobody computes."""
-    return (os.cpu_count() or 1) + 1
 
 
 def pytest_sessionstart() -> None:

@@ -41,11 +41,11 @@ def stage(db: Database, demo: Market, biller: PlayedBiller) -> Stage:
 
 @pytest.fixture
 def silent_stage(db: Database, demo: Market) -> Iterator[Stage]:
-    """A second biller that takes every request, says nothing for two seconds, then hangs up."""
+    """A second biller that takes every request, says nothing for four seconds, then hangs up."""
     code = f"s{secrets.token_hex(6)}"
     with played_biller() as silent:
-        silent.script = lambda _biller, _body: time.sleep(2)
-        yield Stage(db, market_with(demo, code, concurrency=4, timeout_seconds=1.5), code, silent)
+        silent.script = lambda _biller, _body: time.sleep(4)
+        yield Stage(db, market_with(demo, code, concurrency=4, timeout_seconds=3), code, silent)
 
 
 @pytest.fixture(scope="module")

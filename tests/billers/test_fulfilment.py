@@ -12,6 +12,8 @@ from app.billers import expiry
 from app.db import Database
 from app.markets.model import Market
 from tests.billers.played import (
+    Body,
+    PlayedBiller,
     honest,
     http,
     in_turn,
@@ -162,7 +164,7 @@ def test_a_silent_biller_starves_no_other(stage: Stage, silent_stage: Stage) -> 
     began = time.monotonic()
     payment = stage.pay()
     while stage.view(payment).state != "captured":
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2.5, "the silent ones have timed out before it"
         time.sleep(0.02)
     drain.join()
     assert all(silent_stage.view(p).state == "unknown" for p in stuck)
@@ -195,12 +197,17 @@ def test_a_biller_whose_row_is_locked_holds_up_no_other(
 
 def test_thirty_two_are_in_flight_at_once(stage: Stage) -> None:
     stage.rules(timeout_seconds=5)
-    stage.biller.script = slow(0.4)
+
+    def when_all_are_there(biller: PlayedBiller, body: Body) -> Body:
+        deadline = time.monotonic() + 4
+        while biller.most_in_flight < 32 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.2)  # for a thirty-third
+        return biller.sell(body)
+
+    stage.biller.script = when_all_are_there
     person = stage.person()
     sent = [stage.pay(person, 5_000) for _ in range(64)]
-    began = time.monotonic()
     stage.drain()
-    took = time.monotonic() - began
     assert all(stage.view(payment).state == "captured" for payment in sent)
     assert stage.biller.most_in_flight == 32
-    assert took < 64 * 0.4 / 4
