@@ -5,7 +5,9 @@
           └─▶ expired     past its deadline
 
 1. The row is committed before the PIN is looked at; posting requires it open and in time.
-2. Whoever would close an intent locks its row first. So "not done" can be said only by the one
+2. Which of a person's intents is the newest is said by the database's clock: the processes' clocks
+   differ. Ids are theirs, so the newest is looked for among the last few by id.
+3. Whoever would close an intent locks its row first. So "not done" can be said only by the one
    transaction that made sure of it; while another holds the lock the answer is "in progress".
 """
 
@@ -16,7 +18,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, LargeBinary, String, select, update
+from sqlalchemy import ColumnElement, DateTime, LargeBinary, String, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -24,6 +26,7 @@ from app.db import Base
 from app.errors import DomainError
 
 EXPIRE_AT_ONCE = 500
+NEWEST_AMONG = 20  # by id: a person makes no more in the seconds that clocks differ by
 Abandoned = Literal["not_done", "in_progress", "nothing_open"]
 
 
@@ -53,7 +56,6 @@ def open_intent(
     kind: str,
     fingerprint: bytes,
     deadline: datetime,
-    now: datetime,
 ) -> None:
     """Write the intent of a confirmation; the same id again changes nothing."""
     row = {
@@ -64,7 +66,7 @@ def open_intent(
         "fingerprint": fingerprint,
         "deadline": deadline,
         "state": "open",
-        "created_at": now,
+        "created_at": func.clock_timestamp(),
     }
     session.execute(insert(Intent).values(row).on_conflict_do_nothing(index_elements=["id"]))
 
@@ -123,14 +125,18 @@ def supersede(session: Session, intent_id: UUID, session_hash: bytes, now: datet
 
 def of_session(session: Session, session_hash: bytes) -> Intent | None:
     """The newest intent of a USSD session, whatever became of it."""
-    statement = select(Intent).where(Intent.session_hash == session_hash)
-    return session.scalar(statement.order_by(Intent.id.desc()).limit(1))
+    return _newest(session, Intent.session_hash == session_hash)
 
 
 def last_of_person(session: Session, person_id: UUID) -> Intent | None:
     """The newest intent of a person, whatever became of it."""
-    statement = select(Intent).where(Intent.person_id == person_id)
-    return session.scalar(statement.order_by(Intent.id.desc()).limit(1))
+    return _newest(session, Intent.person_id == person_id)
+
+
+def _newest(session: Session, whose: ColumnElement[bool]) -> Intent | None:
+    last = select(Intent.id).where(whose).order_by(Intent.id.desc()).limit(NEWEST_AMONG)
+    by_time = select(Intent).where(Intent.id.in_(last)).order_by(Intent.created_at.desc())
+    return session.scalar(by_time.limit(1))
 
 
 def abandon(session: Session, person_id: UUID, now: datetime) -> Abandoned:

@@ -132,8 +132,10 @@ class Stage:
         meter = meter or fresh_meter()
         return quote(self.market, self.product, meter, "GRACE KAMAU", amount_minor, at=now())
 
-    def intent(self, person: Person, agreed: Quote, *, seconds: float = 120) -> UUID:
-        intent_id = new_key()
+    def intent(
+        self, person: Person, agreed: Quote, *, seconds: float = 120, intent_id: UUID | None = None
+    ) -> UUID:
+        intent_id = intent_id or new_key()
         self.db.transact(
             lambda session: intents.open_intent(
                 session,
@@ -143,7 +145,6 @@ class Stage:
                 kind="bill_payment",
                 fingerprint=agreed.fingerprint,
                 deadline=now() + timedelta(seconds=seconds),
-                now=now(),
             )
         )
         return intent_id

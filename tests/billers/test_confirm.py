@@ -18,7 +18,7 @@ from app.billers.payments import PaymentView
 from app.db import Database
 from app.errors import DomainError
 from app.wallet import intents, people
-from app.wallet.keys import new_key
+from app.wallet.keys import new_key, oldest_key
 from tests.billers.stage import AMOUNT, BALANCE, FEE, Stage, now
 
 
@@ -179,6 +179,17 @@ def test_not_done_is_said_only_by_the_one_who_made_it_true(stage: Stage) -> None
     late = stage.intent(person, agreed)
     assert abandon() == "not_done"
     assert refusal(lambda: stage.confirm(person, agreed, late)).code == "intent_closed"
+
+
+def test_the_newest_intent_is_the_one_that_came_last_whatever_a_clock_says(stage: Stage) -> None:
+    """The clock of who made the second one stands a minute back, and so does its id."""
+    person, agreed = stage.person(), stage.quote()
+    stage.intent(person, agreed)
+    second = oldest_key(now() - timedelta(seconds=60))
+    assert stage.intent(person, agreed, intent_id=second) == second
+    newest = stage.db.transact(lambda s: intents.last_of_person(s, person.id))
+    assert newest
+    assert newest.id == second
 
 
 def test_an_intent_past_its_deadline_is_closed_by_house_keeping(stage: Stage) -> None:

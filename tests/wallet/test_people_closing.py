@@ -137,7 +137,6 @@ def test_a_voucher_that_may_come_back_stands_in_the_way(town: Town) -> None:
             kind="voucher",
             fingerprint=offered.fingerprint,
             deadline=now + timedelta(minutes=2),
-            now=now,
         )
         return vouchers.confirm(
             session,

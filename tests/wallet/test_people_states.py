@@ -135,7 +135,6 @@ def confirm_something(town: Town, person_id: UUID) -> None:
             kind="send",
             fingerprint=b"x",
             deadline=NOW + DAYS,
-            now=NOW,
         )
     )
 

@@ -79,7 +79,6 @@ def agree(hop: Hop[Services], pin: str, *, kind: str, act: Act, name: str) -> uu
             kind=kind,
             fingerprint=bytes.fromhex(hop.data["shown"]),
             deadline=_deadline(hop),
-            now=hop.now,
         )
 
     def move(session: Session) -> uuid.UUID:

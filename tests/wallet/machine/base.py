@@ -227,7 +227,6 @@ class Base(RuleBasedStateMachine):
                 kind="machine",
                 fingerprint=fingerprint,
                 deadline=deadline,
-                now=self.now,
             )
         )
         if how != "later":

@@ -166,7 +166,7 @@ class Town:
             lambda session: intents.open_intent(
                 session, intent_id, session_hash=secrets.token_bytes(16), person_id=by,
                 kind=offer.kind, fingerprint=offer.fingerprint,
-                deadline=at + timedelta(minutes=2), now=at,
+                deadline=at + timedelta(minutes=2),
             )
         )  # fmt: skip
         return intent_id
