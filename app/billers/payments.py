@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, select
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import bell
@@ -76,7 +76,6 @@ class PaidBefore:
 
     product_code: str
     customer_no: str
-    customer_name: str
 
 
 def confirm(
@@ -285,26 +284,17 @@ def tokens(session: Session, person_id: UUID, limit: int = 5) -> list[PaymentVie
     return _views(session, statement.order_by(Payment.id.desc()).limit(limit))
 
 
-def last_customers(
-    session: Session, person_id: UUID, limit: int = 3, *, market: Market | None = None
-) -> list[PaidBefore]:
-    """The customers that a person last paid for, newest first, each once.
-
-    Given a market, only those whose product it still has, because they are to be paid again.
-    """
-    bought = [_own(person_id), Payment.state == State.CAPTURED]
-    if market is not None:
-        sold = {p.code for biller in market.billers.values() for p in biller.products}
-        bought.append(Payment.product.in_(sold))
-    each = (
-        select(Payment.id, Payment.product, Payment.customer_no, Payment.customer_name)
-        .where(*bought)
-        .ext(distinct_on(Payment.product, Payment.customer_no))
-        .order_by(Payment.product, Payment.customer_no, Payment.id.desc())
-        .subquery()
+def last_customer(session: Session, person_id: UUID, *, market: Market) -> PaidBefore | None:
+    """Whom a person last paid for, of those whose product the market still has."""
+    sold = {product.code for biller in market.billers.values() for product in biller.products}
+    captured = (Payment.state == State.CAPTURED, Payment.product.in_(sold))
+    newest = (
+        select(Payment.product, Payment.customer_no)
+        .where(_own(person_id), *captured)
+        .order_by(Payment.id.desc())
     )
-    rows = session.execute(select(each).order_by(each.c.id.desc()).limit(limit))
-    return [PaidBefore(row.product, row.customer_no, row.customer_name) for row in rows]
+    row = session.execute(newest.limit(1)).first()
+    return PaidBefore(row.product, row.customer_no) if row else None
 
 
 def timeline(session: Session, payment_id: UUID) -> Sequence[PaymentEvent]:

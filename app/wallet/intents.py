@@ -146,9 +146,11 @@ def abandon(session: Session, person_id: UUID, now: datetime) -> Abandoned:
     there was none; the last one's state says what became of it.
     """
     of_person = (Intent.person_id == person_id, Intent.state == "open")
+    is_open = select(Intent.id).where(*of_person).limit(1)
+    if session.scalar(is_open) is None:  # every dial asks, and hardly one finds something
+        return "nothing_open"
     free = _close_free(session, of_person, "abandoned", now)
-    left = select(Intent.id).where(*of_person).limit(1)
-    if session.scalar(left) is not None:
+    if session.scalar(is_open) is not None:
         return "in_progress"
     return "not_done" if free else "nothing_open"
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import bell
 from app.billers import expiry, payments, resolution
-from app.billers.payments import PaymentView
+from app.billers.payments import PaidBefore, PaymentView
 from app.db import Database
 from app.errors import DomainError
 from app.wallet import intents, people
@@ -218,16 +218,15 @@ def test_what_a_person_can_look_up(stage: Stage) -> None:
         recent = payments.recent(session, person.id, 3)
         assert [view.id for view in recent] == [waiting.id, paid[2].id, paid[1].id]
         assert [v.id for v in payments.tokens(session, person.id, 5)] == [p.id for p in paid[::-1]]
-        customers = payments.last_customers(session, person.id)
-        assert [customer.customer_no for customer in customers] == meters
         found = payments.of_reference(session, f" {waiting.reference.lower()} ")
         assert found
         assert found.id == waiting.id
         assert payments.of_reference(session, "NOSUCH00") is None
 
         later = stage.market.model_copy(update={"billers": {}})
-        assert payments.last_customers(session, person.id, market=stage.market) == customers
-        assert payments.last_customers(session, person.id, market=later) == []
+        last = payments.last_customer(session, person.id, market=stage.market)
+        assert last == PaidBefore(stage.product.code, meters[0])
+        assert payments.last_customer(session, person.id, market=later) is None
 
     stage.db.transact(look)
     assert BALANCE - stage.balance(person).available_minor == 4 * (AMOUNT + FEE)

@@ -76,13 +76,14 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
         return person
     if hop.left and "intent" in hop.left and intents.known(session, UUID(hop.left["intent"])):
         hop.left = None  # a PIN was on its way: what became of it is told, it is not asked again
-    latest = payments.last_customers(session, person.id, market=hop.market, limit=1)
-    again = (latest[0].product_code, latest[0].customer_no) if latest else None
+    news = _news(hop, session, person)  # first: what it calls paid may be paid again below
+    latest = payments.last_customer(session, person.id, market=hop.market)
+    again = (latest.product_code, latest.customer_no) if latest else None
     saved = favourites.of_person(session, person.id)
     names = {(one.product_code, one.customer_no): one.nickname for one in saved}
     found = {
         "agent": _agent(session, person),
-        "news": _news(hop, session, person),
+        "news": news,
         "again": list(again) if again else None,
         "again_as": names.get(again) if again else None,
         "saved": bool(saved),
