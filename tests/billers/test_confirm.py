@@ -225,7 +225,7 @@ def test_what_a_person_can_look_up(stage: Stage) -> None:
 
         later = stage.market.model_copy(update={"billers": {}})
         last = payments.last_customer(session, person.id, market=stage.market)
-        assert last == PaidBefore(stage.product.code, meters[0])
+        assert last == PaidBefore(stage.product, meters[0])
         assert payments.last_customer(session, person.id, market=later) is None
 
     stage.db.transact(look)
