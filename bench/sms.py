@@ -27,8 +27,9 @@ from app.wallet.keys import new_key
 from bench.figures import Figure
 from bench.processes import cpu_seconds
 from launcher.servers import temporary_servers
-from tests.gateways.messaging_server import MessagingServer, free_port
+from tests.gateways.messaging_server import MessagingServer
 from tests.people import fresh_msisdn
+from tests.ports import free_port
 from tests.servers import migrate
 from tests.world import World, wait_for
 

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from app.cli.demo import DemoPerson, add
 from app.runtime import Runtime
 from tests.people import fresh_msisdn
-from tests.world import ROOT, World, free_port, wait_for
+from tests.ports import free_port
+from tests.world import ROOT, World, wait_for
 
 PATH = "/callbacks/africastalking/ussd?token=demo"
 START_SECONDS = 120.0  # of a machine that is busy otherwise, too

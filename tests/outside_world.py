@@ -6,7 +6,6 @@ The stand-in answers CON and END by what it is told, and keeps every form that w
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,18 +20,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 15.0
 
 Form = dict[str, str]
 Reply = tuple[int, str]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 5.0) -> None:

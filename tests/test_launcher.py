@@ -30,6 +30,7 @@ from launcher.errors import CannotStartError
 from launcher.places import Places
 from launcher.postgres import archive_settings
 from launcher.servers import Servers, temporary_servers
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
@@ -108,13 +109,6 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def modes_of_parents(path: Path) -> dict[Path, tuple[int, int, int]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from launcher import market as market_file
 from launcher.billers import Whereabouts
 from tests import forkserver
 from tests.forkserver import Forked
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 30.0
@@ -45,13 +45,6 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "worker_sms": (sys.executable, "-m", "workers", "messages"),
     "schedule": (sys.executable, "-m", "workers.schedule"),
 }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:

@@ -64,7 +64,6 @@ class Payer:
                 kind=payments.INTENT_KIND,
                 fingerprint=agreed.fingerprint,
                 deadline=now() + timedelta(seconds=120),
-                now=now(),
             )
         )
 

@@ -42,8 +42,9 @@ from launcher.billers import Whereabouts
 from launcher.postgres import APPLICATION, DATABASE
 from launcher.servers import Servers
 from tests.billers.stage import now
-from tests.outside_world import ROOT, Sandbox, free_port, running_sandbox
+from tests.outside_world import ROOT, Sandbox, running_sandbox
 from tests.people import fresh_meter, fresh_msisdn
+from tests.ports import free_port
 
 MARKETS = ("demo", "demo_id", *os.environ.get("KIBANDA_TEST_MARKETS", "").split())
 PRODUCTS = [
@@ -121,7 +122,7 @@ class Country:
             intents.open_intent(
                 session, intent_id, session_hash=secrets.token_bytes(16), person_id=who.id,
                 kind="bill_payment", fingerprint=agreed.fingerprint,
-                deadline=at + timedelta(seconds=120), now=at,
+                deadline=at + timedelta(seconds=120),
             )  # fmt: skip
             return payments.confirm(
                 session, self.market, intent_id=intent_id, person=who, quote=agreed, now=at

@@ -28,7 +28,8 @@ from app.ussd.transcript import FORMS, PATTERNS
 from tests.cli.office import said
 from tests.outside_world import StandIn, stand_in
 from tests.people import fresh_meter
-from tests.world import ROOT, World, free_port
+from tests.ports import free_port
+from tests.world import ROOT, World
 
 STORIES = ROOT / "tests" / "journeys"
 NOWHERE = "http://127.0.0.1:9"

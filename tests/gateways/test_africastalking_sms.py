@@ -25,9 +25,9 @@ from tests.gateways.messaging_server import (
     LOST,
     MessagingServer,
     Reply,
-    free_port,
     taken,
 )
+from tests.ports import free_port
 
 TO, TEXT = "+254711000001", "Paid KES 200.00 for Stima token 54100234563."
 

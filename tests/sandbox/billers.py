@@ -9,7 +9,8 @@ from typing import Any
 
 import requests
 
-from tests.outside_world import Sandbox, free_port
+from tests.outside_world import Sandbox
+from tests.ports import free_port
 
 USER, KEY, SECRET = "kibanda", "demo-key", "demo-secret"
 _refs = count(1)

@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from sandbox.settings import SettingsError, from_environment
-from tests.outside_world import StandIn, free_port, running_sandbox, wait_until
+from tests.outside_world import StandIn, running_sandbox, wait_until
+from tests.ports import free_port
 from tests.sandbox import billers as wire
 
 ONE: dict[str, Any] = {"family": "xendit", "username": "u", "api_key": "k"}

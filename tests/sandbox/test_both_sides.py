@@ -24,7 +24,8 @@ from app.markets.model import Market
 from app.settings import Settings
 from launcher import market as market_file
 from launcher.billers import Whereabouts
-from tests.outside_world import ROOT, Sandbox, StandIn, free_port, running_sandbox, wait_until
+from tests.outside_world import ROOT, Sandbox, StandIn, running_sandbox, wait_until
+from tests.ports import free_port
 
 _serials = count(1)
 # Biller's product → a number that exists, and what is bought in minor units where nothing is owed.

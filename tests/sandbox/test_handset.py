@@ -14,10 +14,10 @@ from tests.outside_world import (
     Sandbox,
     StandIn,
     demo_menu,
-    free_port,
     running_sandbox,
     wait_until,
 )
+from tests.ports import free_port
 from tests.sandbox.wire import CODE, dial, reply, screens_of
 
 

@@ -23,7 +23,8 @@ from app.wallet.codes import Codes
 from app.wallet.keys import new_key
 from launcher.postgres import APPLICATION, DATABASE, OWNER
 from launcher.servers import Servers
-from tests.gateways.messaging_server import MessagingServer, free_port
+from tests.gateways.messaging_server import MessagingServer
+from tests.ports import free_port
 
 MARKET = markets.load("demo")
 CATALOGUES = Catalogues(MARKET.languages)

@@ -14,7 +14,8 @@ import pytest
 from app import markets
 from app.settings import DEMO_KEY, Settings
 from tests import forkserver
-from tests.world import ROOT, free_port
+from tests.ports import free_port
+from tests.world import ROOT
 
 KEY = base64.b64encode(b"a-key-that-nobody-may-see-in-log").decode()
 STARTS = {
