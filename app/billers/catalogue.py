@@ -42,8 +42,7 @@ def is_sold(market: Market, product_code: str) -> bool:
 
 def product_name(market: Market, code: str) -> str:
     """What people call a product; its code when it has left the market file since it was bought."""
-    names = {p.code: p.name for biller in market.billers.values() for p in biller.products}
-    return names.get(code, code)
+    return next((one.name for one in products(market) if one.code == code), code)
 
 
 def customer_number(product: Product, typed: str, region: str) -> str:

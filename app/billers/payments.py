@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, func, select
@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app import bell
-from app.billers import breaker, hours, models, telling
+from app.billers import breaker, catalogue, hours, models, telling
 from app.billers.models import Payment, PaymentEvent
 from app.billers.protocols.answers import Bill
 from app.billers.quotes import Quote
@@ -70,8 +70,7 @@ class PaymentView:
         return self.tokens[0] if self.tokens else None
 
 
-@dataclass(frozen=True, slots=True)
-class PaidBefore:
+class PaidBefore(NamedTuple):
     """A customer that a person has paid for, to pay again in three replies."""
 
     product_code: str
@@ -286,14 +285,10 @@ def tokens(session: Session, person_id: UUID, limit: int = 5) -> list[PaymentVie
 
 def last_customer(session: Session, person_id: UUID, *, market: Market) -> PaidBefore | None:
     """Whom a person last paid for, of those whose product the market still has."""
-    sold = {product.code for biller in market.billers.values() for product in biller.products}
-    captured = (Payment.state == State.CAPTURED, Payment.product.in_(sold))
-    newest = (
-        select(Payment.product, Payment.customer_no)
-        .where(_own(person_id), *captured)
-        .order_by(Payment.id.desc())
-    )
-    row = session.execute(newest.limit(1)).first()
+    sold = [product.code for product in catalogue.products(market)]
+    captured = (_own(person_id), Payment.state == State.CAPTURED, Payment.product.in_(sold))
+    newest = select(Payment.product, Payment.customer_no).where(*captured)
+    row = session.execute(newest.order_by(Payment.id.desc()).limit(1)).first()
     return PaidBefore(row.product, row.customer_no) if row else None
 
 

@@ -77,8 +77,7 @@ def _read(hop: Hop[Services], session: Session) -> Person | None:
     if hop.left and "intent" in hop.left and intents.known(session, UUID(hop.left["intent"])):
         hop.left = None  # a PIN was on its way: what became of it is told, it is not asked again
     news = _news(hop, session, person)  # first: what it calls paid may be paid again below
-    latest = payments.last_customer(session, person.id, market=hop.market)
-    again = (latest.product_code, latest.customer_no) if latest else None
+    again = payments.last_customer(session, person.id, market=hop.market)
     saved = favourites.of_person(session, person.id)
     names = {(one.product_code, one.customer_no): one.nickname for one in saved}
     found = {
