@@ -161,10 +161,9 @@ def test_a_silent_biller_starves_no_other(stage: Stage, silent_stage: Stage) -> 
     drain = threading.Thread(target=lambda: stage.drain(worker, seconds=5))
     drain.start()
     time.sleep(0.3)  # the silent biller's threads are all taken
-    began = time.monotonic()
     payment = stage.pay()
     while stage.view(payment).state != "captured":
-        assert time.monotonic() - began < 2.5, "the silent ones have timed out before it"
+        assert silent_stage.biller.in_flight == 4, "the silent ones came to their end before it"
         time.sleep(0.02)
     drain.join()
     assert all(silent_stage.view(p).state == "unknown" for p in stuck)
@@ -202,12 +201,15 @@ def test_thirty_two_are_in_flight_at_once(stage: Stage) -> None:
         deadline = time.monotonic() + 4
         while biller.most_in_flight < 32 and time.monotonic() < deadline:
             time.sleep(0.02)
-        time.sleep(0.2)  # for a thirty-third
+        time.sleep(0.4)  # for a thirty-third
         return biller.sell(body)
 
     stage.biller.script = when_all_are_there
     person = stage.person()
     sent = [stage.pay(person, 5_000) for _ in range(64)]
+    began = time.monotonic()
     stage.drain()
+    took = time.monotonic() - began
     assert all(stage.view(payment).state == "captured" for payment in sent)
     assert stage.biller.most_in_flight == 32
+    assert took < 64 * 0.4 / 4

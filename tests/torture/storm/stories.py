@@ -66,6 +66,8 @@ def send_twice_at_once(caller: Caller, town: Neighbours) -> None:
         _race(caller, town, barrier)
         other.join()
         caller.person.balance_minor = max(caller.person.balance_minor // 2, RACED_LEAST_MINOR)
+        if caller.town.stopping.is_set():
+            return
 
 
 def _race(caller: Caller, town: Neighbours, barrier: threading.Barrier) -> None:

@@ -153,10 +153,18 @@ class Evidence:
         session `but_of` one: where no right PIN follows, "not done" is about that.
         """
         return any(
-            wrong["confirming"] and wrong["msisdn"] == msisdn
-            and after < wrong["at"] < before and wrong["session"] != but_of
-            for wrong in self.of("mistyped")
-        )  # fmt: skip
+            after < wrong["at"] < before and wrong["session"] != but_of
+            for wrong in self._mistyped[msisdn]
+        )
+
+    @cached_property
+    def _mistyped(self) -> dict[str, list[Record]]:
+        """Wrong PINs of a confirmation, by number."""
+        found = defaultdict[str, list[Record]](list)
+        for wrong in self.of("mistyped"):
+            if wrong["confirming"]:
+                found[wrong["msisdn"]].append(wrong)
+        return found
 
     @cached_property
     def _by_number(self) -> dict[str, list[Hop]]:
