@@ -9,7 +9,7 @@
 -- What the first file begins with is compared with what trust_bank holds by lines entered by hand:
 -- those are not in any file. A difference becomes a line of its own, 'opening-<currency>', which two
 -- people must account for as for any other.
-CREATE FUNCTION open_statement_v1(
+CREATE OR REPLACE FUNCTION open_statement_v1(
     p_now           timestamptz,
     p_id            uuid,
     p_sha256        bytea,
@@ -30,13 +30,18 @@ DECLARE
     v_covered bigint;
     v_line    CONSTANT text := 'opening-' || p_currency;
 BEGIN
-    IF EXISTS (SELECT FROM bank_statements WHERE sha256 = p_sha256) THEN
+    -- Both by one look: between two, the same file may come in by somebody else, and would be a gap.
+    SELECT s.id, s.closing_minor,
+           EXISTS (SELECT FROM bank_statements k WHERE k.sha256 = p_sha256) AS known
+    INTO v_last
+    FROM (SELECT) AS one_row
+    LEFT JOIN bank_statements s
+        ON s.currency = p_currency
+        AND NOT EXISTS (SELECT FROM bank_statements n WHERE n.previous_id = s.id);
+    IF v_last.known THEN
         o_refusal := 'statement_known';
         RETURN;
     END IF;
-    SELECT s.id, s.closing_minor INTO v_last FROM bank_statements s
-    WHERE s.currency = p_currency
-      AND NOT EXISTS (SELECT FROM bank_statements n WHERE n.previous_id = s.id);
     IF v_last.id IS NOT NULL AND v_last.closing_minor <> p_opening_minor THEN
         o_refusal := 'statement_gap';
         o_expected := v_last.closing_minor;
@@ -69,7 +74,7 @@ END $$;
 --   line_known      it came with a file before, or the first file's opening balance stands for it
 --   line_differs    it is there with another amount, currency or day
 -- A line that was entered by hand after the first file becomes a line of this one.
-CREATE FUNCTION add_statement_lines_v1(
+CREATE OR REPLACE FUNCTION add_statement_lines_v1(
     p_statement  uuid,
     p_positions  int[],
     p_ids        text[],
