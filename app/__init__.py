@@ -4,7 +4,7 @@ The layers, lowest first. An import points down only and siblings do not see eac
 contract is in pyproject.toml and CI proves it.
 
     L0  errors                          what a caller may be told
-    L1  money msisdn luhn · settings sealing markets failpoints patience durable
+    L1  money msisdn luhn · settings sealing markets failpoints patience durable memory
     L2  text telemetry · db bell
     L3  notices gateways health         what must go out, and the operators' wire formats
         quarantine                      whether a restored database stands still

@@ -8,7 +8,7 @@ import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli, failpoints, health, markets, telemetry
+from app import cli, failpoints, health, markets, memory, telemetry
 from app.bell import Bell
 from app.billers import protocols
 from app.billers.inquiries import Inquiries
@@ -135,6 +135,7 @@ def create_app(
 
 def create_web() -> Flask:
     """`create_app` for the web server, which ends, and logs why, where `go_live` raises."""
+    memory.keep_no_large_blocks()
     try:
         app = create_app(transact_seconds=HOP_TRANSACT_SECONDS)
         go_live(app.extensions["kibanda"])

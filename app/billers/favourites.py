@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, delete, func, select, update
+from sqlalchemy import DateTime, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -34,6 +34,14 @@ class FavouriteRow(Base):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
+# Every dial asks for it.
+_OF_PERSON = (
+    select(FavouriteRow)
+    .where(FavouriteRow.person_id == bindparam("person_id"))
+    .order_by(func.lower(FavouriteRow.nickname), FavouriteRow.id)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Favourite:
     """A number under the name that its owner gave it."""
@@ -57,9 +65,7 @@ def nickname(typed: str, *, wide: bool) -> str:
 
 def of_person(session: Session, person_id: UUID) -> list[Favourite]:
     """All of a person's, in the order of their names."""
-    statement = select(FavouriteRow).where(FavouriteRow.person_id == person_id)
-    order = func.lower(FavouriteRow.nickname), FavouriteRow.id
-    return [_view(row) for row in session.scalars(statement.order_by(*order))]
+    return [_view(row) for row in session.scalars(_OF_PERSON, {"person_id": person_id})]
 
 
 def get(session: Session, person_id: UUID, favourite_id: UUID) -> Favourite:

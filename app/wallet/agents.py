@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, select, update
+from sqlalchemy import DateTime, bindparam, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base
@@ -63,7 +63,8 @@ class Agent:
 
 def of_person(session: Session, person_id: UUID) -> Agent | None:
     """The agent that a person is, or None."""
-    return _one(session, AgentRow.person_id == person_id)
+    found = session.execute(_OF_PERSON, {"person_id": person_id}).first()
+    return _agent(*found) if found else None
 
 
 def get(session: Session, agent_id: UUID) -> Agent:
@@ -196,6 +197,7 @@ def _free_code(session: Session) -> str:
 
 
 _JOINED = select(AgentRow, Person).join(Person, Person.id == AgentRow.person_id)
+_OF_PERSON = _JOINED.where(AgentRow.person_id == bindparam("person_id"))  # every dial asks for it
 
 
 def _one(session: Session, where: object) -> Agent | None:

@@ -16,7 +16,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import DateTime, select, text, update
+from sqlalchemy import DateTime, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -78,12 +78,14 @@ _QUIET = text("""
 """)
 
 
+# A dial asks for it: made once, because making a statement takes longer than PostgreSQL's answer.
+_BY_MSISDN = select(Person).where(Person.msisdn == bindparam("msisdn"))
 _BY_IDS = select(Person).from_statement(text("SELECT * FROM people WHERE id = ANY (:ids)"))
 
 
 def find(session: Session, msisdn: str) -> Person | None:
     """The person of an E.164 MSISDN, or None."""
-    return session.scalar(select(Person).where(Person.msisdn == msisdn))
+    return session.scalar(_BY_MSISDN, {"msisdn": msisdn})
 
 
 def get(session: Session, person_id: UUID) -> Person:

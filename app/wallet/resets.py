@@ -20,7 +20,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, func, select, update
+from sqlalchemy import ColumnElement, DateTime, bindparam, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base
@@ -140,6 +140,20 @@ def refuse_wrong_document(request: Reset) -> None:
         raise DomainError("id_wrong")
 
 
+_LIVE = (
+    select(ResetRow.id, ResetRow.person_id, CodeRow.id.label("code_id"), ResetRow.expires_at)
+    .join(CodeRow, CodeRow.id == ResetRow.code_id)
+    .where(
+        ResetRow.person_id == bindparam("person_id"),
+        ResetRow.state == "open",
+        ResetRow.expires_at > bindparam("now"),
+        CodeRow.state == "open",
+        CodeRow.expires_at > bindparam("now"),
+    )
+)
+_USABLE = _LIVE.where(CodeRow.tries_left > 0)  # every dial asks for it
+
+
 def open_request(
     session: Session, person_id: UUID, now: datetime, request_id: UUID | None = None
 ) -> OpenReset | None:
@@ -147,15 +161,11 @@ def open_request(
 
     Whoever has checked a code goes on with the request of that code, and never with a newer one.
     """
-    live = (ResetRow.person_id == person_id, ResetRow.state == "open", ResetRow.expires_at > now)
-    usable = (CodeRow.state == "open", CodeRow.expires_at > now)
-    columns = (ResetRow.id, ResetRow.person_id, CodeRow.id.label("code_id"), ResetRow.expires_at)
-    statement = select(*columns).join(CodeRow, CodeRow.id == ResetRow.code_id).where(*live, *usable)
+    asked = {"person_id": person_id, "now": now}
     if request_id is None:
-        statement = statement.where(CodeRow.tries_left > 0)
+        found = session.execute(_USABLE, asked).first()
     else:
-        statement = statement.where(ResetRow.id == request_id)
-    found = session.execute(statement).first()
+        found = session.execute(_LIVE.where(ResetRow.id == request_id), asked).first()
     return OpenReset(found.id, found.person_id, found.code_id, found.expires_at) if found else None
 
 
