@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import DateTime, bindparam, select, update
+from sqlalchemy import DateTime, Select, bindparam, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.db import Base
@@ -63,20 +63,19 @@ class Agent:
 
 def of_person(session: Session, person_id: UUID) -> Agent | None:
     """The agent that a person is, or None."""
-    found = session.execute(_OF_PERSON, {"person_id": person_id}).first()
-    return _agent(*found) if found else None
+    return _one(session, _OF_PERSON, person_id=person_id)
 
 
 def get(session: Session, agent_id: UUID) -> Agent:
     """The agent of an id that we gave out."""
-    found = _one(session, AgentRow.id == agent_id)
+    found = _one(session, _JOINED.where(AgentRow.id == agent_id))
     assert found, f"no agent {agent_id}"
     return found
 
 
 def of_float(session: Session, float_id: int) -> Agent:
     """The agent whose float an account is."""
-    found = _one(session, AgentRow.float_id == float_id)
+    found = _one(session, _JOINED.where(AgentRow.float_id == float_id))
     assert found, f"no agent has the float {float_id}"
     return found
 
@@ -98,7 +97,7 @@ def locked_for_payment(session: Session, agent_id: UUID) -> Agent:
 
 def of_code(session: Session, code: str) -> Agent:
     """The agent of a code. Raises DomainError `agent_code_wrong` or `agent_unknown`."""
-    found = _one(session, AgentRow.code == written(code))
+    found = _one(session, _JOINED.where(AgentRow.code == written(code)))
     if found is None:
         raise DomainError("agent_unknown")
     return found
@@ -200,8 +199,8 @@ _JOINED = select(AgentRow, Person).join(Person, Person.id == AgentRow.person_id)
 _OF_PERSON = _JOINED.where(AgentRow.person_id == bindparam("person_id"))  # every dial asks for it
 
 
-def _one(session: Session, where: object) -> Agent | None:
-    found = session.execute(_JOINED.where(where)).first()  # type: ignore[arg-type]
+def _one(session: Session, statement: Select[AgentRow, Person], **asked: object) -> Agent | None:
+    found = session.execute(statement, asked).first()
     return _agent(*found) if found else None
 
 
